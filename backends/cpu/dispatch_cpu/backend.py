@@ -1,0 +1,51 @@
+"""The CPU as a backend: NumPy, SciPy and Numba kernels over all cores."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from dispatch.backend import Backend, Device
+
+if TYPE_CHECKING:
+    from dispatch.operations.call import Call
+    from dispatch.solvers import BlockEngine, EigenProblem
+
+
+class CpuBackend(Backend):
+    """Runs everything that NumPy and SciPy can hold: no device, no dtype and no layout is refused."""
+
+    name: ClassVar[str] = "cpu"
+
+    def probe(self) -> Sequence[Device]:
+        """Return the one device: all cores that this process may use."""
+        return (Device("cpu:0", "cpu", f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"),)
+
+    def supports(self, call: Call, device: Device) -> str | Literal[True]:  # noqa: ARG002
+        """Return True: the CPU is where every host array can be computed."""
+        return True
+
+    def sum(
+        self,
+        a: Any,
+        axis: int | tuple[int, ...] | None,
+        dtype: Any,
+        out: Any,
+        keepdims: bool,
+        initial: Any,
+        where: Any,
+        *,
+        device: Device,  # noqa: ARG002
+    ) -> Any:
+        """Run `dispatch.sum` on the host."""
+        import numpy as np
+
+        return np.sum(a, axis, dtype, out, keepdims, initial, where)
+
+    def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:  # noqa: ARG002
+        """Return the NumPy and Numba primitives for `problem`."""
+        from dispatch_cpu.engine import CpuEngine
+
+        return CpuEngine(problem)

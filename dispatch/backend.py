@@ -1,0 +1,122 @@
+"""What a backend is: the base class that every plugin derives from, and the devices that it reports."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from dispatch.errors import BackendUnavailableError, UnsupportedCallError
+
+if TYPE_CHECKING:
+    from dispatch.operations.call import Call
+    from dispatch.solvers import BlockEngine, EigenProblem, EigshResult
+
+__all__ = ["API_VERSION", "Backend", "BackendUnavailableError", "Device", "UnsupportedCallError"]
+
+API_VERSION = 1
+"""Version of the contract between the core and its plugins. It changes when a plugin must."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device that a backend can run on.
+
+    Attributes
+    ----------
+    name : str
+        ``"<backend>:<index>"``, such as ``"cuda:0"``. The index counts from 0 in the order of `Backend.probe`.
+    kind : {"cpu", "gpu", "accelerator", "simulator"}
+        A simulator runs only when it is asked for by name.
+    description : str
+        The device's own name, such as ``"NVIDIA H100 PCIe"``.
+    memory : int or None
+        Total memory in bytes, where it is known.
+    """
+
+    name: str
+    kind: Literal["cpu", "gpu", "accelerator", "simulator"] = "cpu"
+    description: str = ""
+    memory: int | None = None
+
+
+class Backend(ABC):
+    """One way to run the operations: a library or a kind of hardware, with its devices.
+
+    A plugin exposes one instance through the entry-point group ``dispatch.backends``::
+
+        [project.entry-points."dispatch.backends"]
+        mine = "my_package:backend"
+
+    Importing the named module must be cheap and must not fail; heavy imports belong in `probe` and later. Methods are
+    called from any thread. Each operation gets the `Device` that was selected, one of those that `probe` returned.
+
+    Attributes
+    ----------
+    name : str
+        Lower-case name by which users ask for the backend; the same as the name of the entry point.
+    api_version : int
+        The `API_VERSION` that the plugin was written for.
+    array_types : tuple of str
+        Qualified names of the array classes that live on this backend's devices, such as ``"cupy.ndarray"``. They are
+        strings so that nothing is imported to ask.
+    """
+
+    name: ClassVar[str]
+    api_version: int = API_VERSION
+    array_types: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def probe(self) -> Sequence[Device]:
+        """Return the devices that can be used now, the best first.
+
+        Called at most once a process (again after `dispatch.refresh`). It must be cheap, have no side effects and
+        never prompt.
+
+        Raises
+        ------
+        BackendUnavailableError
+            With the reason and the remedy, when there is no usable device.
+        """
+
+    @abstractmethod
+    def supports(self, call: Call, device: Device) -> str | Literal[True]:
+        """Return True when `call` can run on `device`, otherwise the reason why it cannot, as one clause."""
+
+    def cost(self, call: Call, device: Device) -> float:  # noqa: ARG002
+        """Return the estimated seconds that `call` takes on `device`, transfers included.
+
+        The default, infinity, ranks the backend behind every backend that gives an estimate: it is then chosen when it
+        is asked for, or when nothing else supports the call.
+        """
+        return math.inf
+
+    def sum(
+        self,
+        a: Any,
+        axis: int | tuple[int, ...] | None,
+        dtype: Any,
+        out: Any,
+        keepdims: bool,
+        initial: Any,
+        where: Any,
+        *,
+        device: Device,
+    ) -> Any:
+        """Run `dispatch.sum` on `device`. The arguments are those of `numpy.sum`, all of them given.
+
+        `initial` and `where` are ``numpy._NoValue`` where the caller left them out.
+        """
+        raise UnsupportedCallError(f"backend {self.name!r} has no sum on {device.name}")
+
+    def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:  # noqa: ARG002
+        """Return the primitives on which the core's LOBPCG solves `problem` on `device`."""
+        raise UnsupportedCallError(f"backend {self.name!r} has no eigsh on {device.name}")
+
+    def eigsh(self, problem: EigenProblem, *, device: Device) -> EigshResult:
+        """Solve `problem` on `device`: the core's LOBPCG over `block_engine`, unless a backend knows better."""
+        from dispatch.solvers import solve
+
+        return solve(problem, self.block_engine(problem, device=device))

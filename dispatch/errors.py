@@ -1,0 +1,89 @@
+"""The errors and warnings that are about backends; errors about arguments are NumPy's and SciPy's own types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One backend that was considered for a call and could not run it.
+
+    Attributes
+    ----------
+    backend : str
+        Name of the backend or of one of its devices, such as ``"cuda"`` or ``"cuda:1"``.
+    reason : str
+        Why it could not run the call.
+    remedy : str
+        What would make it run; empty when nothing would.
+    """
+
+    backend: str
+    reason: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        advice = f" -> {self.remedy}" if self.remedy else ""
+        return f"{self.backend}: {self.reason}{advice}"
+
+
+class UnknownBackendError(ValueError):
+    """A backend was named that no plugin provides.
+
+    Attributes
+    ----------
+    attempts : tuple of Attempt
+        Every backend that was considered, the unknown one last.
+    """
+
+    def __init__(self, message: str, *, attempts: Sequence[Attempt] = ()) -> None:
+        super().__init__(message)
+        self.attempts = tuple(attempts)
+
+
+class BackendUnavailableError(RuntimeError):
+    """A backend is known but cannot run on this machine.
+
+    Plugins raise it from `Backend.probe`; selection raises it when a backend that was asked for by name cannot run.
+
+    Parameters
+    ----------
+    reason : str
+        What is missing or broken, as one clause.
+    remedy : str
+        What the user can do about it.
+    hardware_present : bool
+        True when the hardware is there and only its software is not usable. Automatic selection then warns once
+        instead of passing over the backend in silence.
+    attempts : sequence of Attempt
+        Every backend that was considered.
+    """
+
+    def __init__(
+        self, reason: str, remedy: str = "", *, hardware_present: bool = False, attempts: Sequence[Attempt] = ()
+    ) -> None:
+        super().__init__(reason if not remedy else f"{reason} ({remedy})")
+        self.reason = reason
+        self.remedy = remedy
+        self.hardware_present = hardware_present
+        self.attempts = tuple(attempts)
+
+
+class UnsupportedCallError(NotImplementedError):
+    """The backend that must run this call cannot run it with these arguments.
+
+    Attributes
+    ----------
+    attempts : tuple of Attempt
+        Every backend that was considered, with the reason that each gave.
+    """
+
+    def __init__(self, message: str, *, attempts: Sequence[Attempt] = ()) -> None:
+        super().__init__(message)
+        self.attempts = tuple(attempts)
+
+
+class BackendWarning(UserWarning):
+    """Hardware is present that automatic selection cannot use."""
