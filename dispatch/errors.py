@@ -62,7 +62,12 @@ class BackendUnavailableError(RuntimeError):
     """
 
     def __init__(
-        self, reason: str, remedy: str = "", *, hardware_present: bool = False, attempts: Sequence[Attempt] = ()
+        self,
+        reason: str,
+        remedy: str = "",
+        *,
+        hardware_present: bool = False,
+        attempts: Sequence[Attempt] = (),
     ) -> None:
         super().__init__(reason if not remedy else f"{reason} ({remedy})")
         self.reason = reason

@@ -19,22 +19,48 @@ class Call:
         The operation's name.
     operand : object
         The main argument: the array of `sum`, the matrix of `eigsh`. Must not be modified.
-    array_type : type
-        ``type(operand)``.
     shape : tuple of int
-        Shape of the operand.
+        Shape of the operand; ``()`` when it is not known before the call (nested lists).
     dtype : numpy.dtype or None
-        Its dtype; None when it is not known before the call (nested lists).
+        Its dtype; None when it is not known before the call.
     nbytes : int
-        Bytes that a backend has to read of the operand: the stored elements of a sparse matrix.
+        Bytes that a backend has to read of the operand: of a sparse matrix, those of its stored elements.
     arguments : mapping of str to object
-        The other arguments by name, those left out not among them.
+        The other arguments by name. `sum`: those that were given. `eigsh`: ``problem``, the `EigenProblem`.
     """
 
     operation: str
     operand: Any
-    array_type: type
     shape: tuple[int, ...]
     dtype: np.dtype[Any] | None
     nbytes: int
     arguments: Mapping[str, Any]
+
+    @property
+    def array_type(self) -> type:
+        """The operand's class."""
+        return type(self.operand)
+
+
+def describe(operation: str, operand: Any, arguments: Mapping[str, Any]) -> Call:
+    """Return the `Call` of `operation` on `operand`, which may be any array, sparse matrix, operator or list."""
+    dtype = getattr(operand, "dtype", None)
+    shape = getattr(operand, "shape", None)
+    return Call(
+        operation,
+        operand,
+        tuple(shape) if isinstance(shape, tuple) else (),
+        dtype if isinstance(dtype, np.dtype) else None,
+        _bytes_of(operand),
+        arguments,
+    )
+
+
+def _bytes_of(operand: Any) -> int:
+    """Bytes of an array; of a sparse matrix, its values, one column index for each and its row pointer, as CSR has them."""
+    stored = getattr(operand, "nnz", None)
+    if isinstance(stored, int):
+        itemsize = int(getattr(operand.dtype, "itemsize", 8))
+        return stored * (itemsize + 4) + 4 * int(operand.shape[0])
+    nbytes = getattr(operand, "nbytes", 0)
+    return int(nbytes) if isinstance(nbytes, int) else 0

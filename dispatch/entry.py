@@ -1,0 +1,148 @@
+"""One known backend and what has been found out about it: not loaded yet, available, or unavailable and why."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from dispatch.backend import API_VERSION, Backend, Device
+from dispatch.errors import BackendUnavailableError
+from dispatch.timeout import call_with_timeout, probe_timeout
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Why a backend cannot be used, and what to do; the fields are those of `BackendUnavailableError`."""
+
+    reason: str
+    remedy: str
+    hardware_present: bool = False
+
+
+class Entry:
+    """A backend that is known by name.
+
+    The plugin is imported once, when the backend is first asked for, and probed once, when its devices are. Whatever
+    it does wrong ends here, as an `Unavailable`. Every method may be called from many threads.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[], object],
+        distribution: str | None = None,
+        version: str | None = None,
+    ) -> None:
+        self.name = name
+        self.distribution = distribution
+        self.version = version
+        self.installed = True
+        self.warned = False
+        """Whether the user has been warned that hardware is present but unusable."""
+        self._load = load
+        self._lock = threading.RLock()
+        self._backend: Backend | Unavailable | None = None
+        self._devices: tuple[Device, ...] | Unavailable | None = None
+
+    @property
+    def author(self) -> str:
+        """Who provides the backend, for messages: its distribution, or the program itself."""
+        return self.distribution or "the program that registered it"
+
+    def backend(self) -> Backend | Unavailable:
+        """Return the backend object, importing its plugin on the first call."""
+        with self._lock:
+            if self._backend is None:
+                self._backend = self._attempt("importing its plugin", lambda: self._checked(self._load()))
+            return self._backend
+
+    def devices(self) -> tuple[Device, ...] | Unavailable:
+        """Return the usable devices, probing for them on the first call."""
+        with self._lock:
+            backend = self.backend()
+            if isinstance(backend, Unavailable):
+                return backend
+            if self._devices is None:
+                self._devices = self._attempt("probe()", lambda: self._checked_devices(backend.probe()))
+            return self._devices
+
+    def forget(self) -> None:
+        """Forget what was found, so that the next call imports and probes again."""
+        with self._lock:
+            self._backend = self._devices = None
+            self.warned = False
+
+    def after_fork(self) -> None:
+        """Replace the lock: in the parent process another thread may have held it at the moment of the fork."""
+        self._lock = threading.RLock()
+
+    def _attempt(self, what: str, action: Callable[[], T]) -> T | Unavailable:
+        disable = f"set DISPATCH_DISABLE={self.name}"
+        try:
+            return call_with_timeout(action, probe_timeout())
+        except BackendUnavailableError as error:
+            return Unavailable(error.reason, error.remedy, error.hardware_present)
+        except TimeoutError as error:
+            return Unavailable(
+                f"{what}: {error}", f"{disable}, or allow more with DISPATCH_PROBE_TIMEOUT=<seconds>"
+            )
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, even SystemExit
+            message = " ".join(str(error).split())
+            return Unavailable(
+                f"{what} raised {type(error).__name__}: {message}",
+                f"reinstall or update {self.author}, or {disable}",
+            )
+
+    def _checked(self, backend: object) -> Backend:
+        if not isinstance(backend, Backend):
+            raise BackendUnavailableError(
+                f"{self.author} provides {backend!r}, expected an instance of dispatch.Backend",
+                f"report it to the authors of {self.author}",
+            )
+        if backend.api_version != API_VERSION:
+            raise BackendUnavailableError(
+                f"it was written for plugin API {backend.api_version!r}; this core has {API_VERSION}",
+                f"install versions of array-dispatch and {self.author} that go together",
+            )
+        if backend.name != self.name:
+            raise BackendUnavailableError(
+                f"its entry point is named {self.name!r} but its backend {backend.name!r}",
+                f"report it to the authors of {self.author}",
+            )
+        return backend
+
+    def _checked_devices(self, devices: Sequence[Device]) -> tuple[Device, ...]:
+        names = [device.name if isinstance(device, Device) else repr(device) for device in devices]
+        if not names or names != [f"{self.name}:{index}" for index in range(len(names))]:
+            raise BackendUnavailableError(
+                f"probe() returned the devices {names}, expected {self.name}:0, {self.name}:1 and so on",
+                f"report it to the authors of {self.author}",
+            )
+        return tuple(devices)
+
+
+class UnusableEntry(Entry):
+    """A name that is known but has nothing to load: not installed, disabled, or claimed by two plugins."""
+
+    def __init__(
+        self,
+        name: str,
+        why: Unavailable,
+        distribution: str | None = None,
+        version: str | None = None,
+        *,
+        installed: bool = True,
+    ) -> None:
+        super().__init__(name, lambda: None, distribution, version)
+        self.installed = installed
+        self._why = why
+
+    def backend(self) -> Unavailable:
+        """Return why there is no backend under this name."""
+        return self._why

@@ -1,0 +1,58 @@
+"""`dispatch.explain`: the decision that a call would take, without running it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Literal
+
+from dispatch import context
+from dispatch.decision import Decision
+from dispatch.operations import eigsh as _eigsh
+from dispatch.operations import sum as _sum
+from dispatch.selection import explain_call
+
+
+def explain(operation: Literal["sum", "eigsh"], /, *args: Any, **kwargs: Any) -> Decision:
+    """Return the decision that ``dispatch.<operation>(*args, **kwargs)`` would take, and why, without running it.
+
+    Parameters
+    ----------
+    operation : {"sum", "eigsh"}
+        Name of the operation.
+    *args, **kwargs
+        Its arguments, ``backend=`` among them.
+
+    Returns
+    -------
+    Decision
+        Printing it shows a table of the candidates; `Decision.to_dict` gives plain values. A call that no backend can
+        run is no error here: `Decision.error` has what the call would raise.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When `operation` is not one of ours, or its arguments are wrong.
+
+    Examples
+    --------
+    >>> import dispatch
+    >>> dispatch.explain("sum", [1, 2, 3], backend="cpu").chosen.name
+    'cpu:0'
+    """
+    if operation == "sum":
+        arguments = _bind(_sum.sum, args, kwargs)
+        backend = arguments.pop("backend")
+        call = _sum.call_of(**arguments)
+    elif operation == "eigsh":
+        arguments = _bind(_eigsh.eigsh, args, kwargs)
+        backend = _eigsh.hardware_of(arguments.pop("backend"))
+        call = _eigsh.call_of(**arguments)
+    else:
+        raise ValueError(f"operation is {operation!r}, expected 'sum' or 'eigsh'")
+    return explain_call(call, *context.in_force(backend))
+
+
+def _bind(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.arguments

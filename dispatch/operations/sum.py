@@ -1,0 +1,105 @@
+"""`dispatch.sum`: NumPy's `sum` on whatever hardware there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dispatch import context
+from dispatch.operations.call import Call, describe
+from dispatch.registry import registry
+from dispatch.request import BackendLike
+from dispatch.selection import select
+
+NO_VALUE: Any = np._NoValue  # type: ignore[attr-defined]
+"""NumPy's own mark for an argument that was left out, so that arguments pass through to NumPy unchanged."""
+
+
+def sum(
+    a: Any,
+    axis: int | tuple[int, ...] | None = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: bool = False,
+    initial: Any = NO_VALUE,
+    where: Any = NO_VALUE,
+    *,
+    backend: BackendLike | None = None,
+) -> Any:
+    """Sum of array elements over the given axes.
+
+    Parameters
+    ----------
+    a : array_like or device array
+        Elements to sum. A host array may run anywhere; a device array runs, and its sum stays, on its device.
+    axis : int, tuple of int or None
+        Axes to sum over; None for all, ``()`` for none. Negative axes count from the last.
+    dtype : dtype, optional
+        Type in which elements are added, and of the result. By default that of `a`, but never a boolean or an
+        integer narrower than the platform's.
+    out : array, optional
+        Where to put the result; it is returned. It must have the result's shape and live where the result would.
+    keepdims : bool
+        Whether the summed axes stay, with length one.
+    initial : scalar, optional
+        Value that the sum starts from.
+    where : array_like of bool, optional
+        Which elements count; broadcasts against `a`.
+    backend : str or Backend, optional
+        Who runs the call: a name, a device (``"cuda:1"``), a list (``"cuda,cpu"``), ``"auto"`` or a `Backend`.
+        By default whoever `use`, `set_default` or ``DISPATCH_BACKEND`` ask for, otherwise the fastest.
+
+    Returns
+    -------
+    array or scalar
+        The sum, of the type that `numpy.sum` returns for host input.
+
+    Raises
+    ------
+    UnknownBackendError, BackendUnavailableError, UnsupportedCallError
+        When what was asked for cannot run the call.
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As `numpy.sum` raises them.
+
+    Notes
+    -----
+    Integers are added modulo ``2**64`` exactly. Floating-point sums are at least as accurate as pairwise summation
+    along every axis and layout, and the same input gives the same bits on the same device.
+
+    Examples
+    --------
+    >>> import numpy as np, dispatch
+    >>> dispatch.sum(np.arange(1000000))
+    np.int64(499999500000)
+    """
+    if type(a) is np.ndarray and dtype is None and out is None and where is NO_VALUE and backend is None:
+        # A plain array: one look-up finds what was decided for arrays of its type and size.
+        request = context.current()
+        routes = registry.table().routes
+        key = (request, a.dtype, a.size.bit_length())
+        route = routes.get(key)
+        if route is None:
+            route = select(call_of(a, axis, dtype, out, keepdims, initial, where), *context.in_force(None))
+            if request.reusable:
+                routes[key] = route
+    else:
+        route = select(call_of(a, axis, dtype, out, keepdims, initial, where), *context.in_force(backend))
+    return route.backend.sum(a, axis, dtype, out, keepdims, initial, where, device=route.device)
+
+
+def call_of(a: Any, axis: Any, dtype: Any, out: Any, keepdims: bool, initial: Any, where: Any) -> Call:
+    """Return what backends are told about ``sum(a, axis, dtype, out, keepdims, initial, where)``."""
+    given = {
+        "axis": axis,
+        "dtype": dtype,
+        "out": out,
+        "keepdims": keepdims,
+        "initial": initial,
+        "where": where,
+    }
+    return describe(
+        "sum",
+        a,
+        {name: value for name, value in given.items() if value is not None and value is not NO_VALUE},
+    )
