@@ -1,7 +1,7 @@
 """Build hook: the core's requirements, which name its own plugins differently in a checkout and in a release.
 
-In a checkout the plugins are folders beside this file, so `pip install .` takes them from there. The sdist leaves them out,
-so a wheel that is built from it, as releases are, requires them by version from the package index.
+In a checkout the plugins are folders beside this file, so `pip install .` takes them from there. The sdist leaves
+them out, so a wheel that is built from it, as releases are, requires them by version from the package index.
 """
 
 import os

@@ -85,7 +85,7 @@ class Backend(ABC):
     def supports(self, call: Call, device: Device) -> str | Literal[True]:
         """Return True when `call` can run on `device`, otherwise the reason why it cannot, as one clause."""
 
-    def cost(self, call: Call, device: Device) -> float:  # noqa: ARG002
+    def cost(self, call: Call, device: Device) -> float:
         """Return the estimated seconds that `call` takes on `device`, transfers included.
 
         The default, infinity, ranks the backend behind every backend that gives an estimate: it is then chosen when it
@@ -111,7 +111,7 @@ class Backend(ABC):
         """
         raise UnsupportedCallError(f"backend {self.name!r} has no sum on {device.name}")
 
-    def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:  # noqa: ARG002
+    def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:
         """Return the primitives on which the core's LOBPCG solves `problem` on `device`."""
         raise UnsupportedCallError(f"backend {self.name!r} has no eigsh on {device.name}")
 

@@ -83,8 +83,8 @@ class use:  # noqa: N801 - reads as a verb: with dispatch.use("opencl")
         """Return `function`, or coroutine function, with its calls made under this request."""
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
-                f"dispatch.use cannot decorate the generator function {function.__qualname__!r}: the request would hold "
-                "in its caller between two items; use a with block inside it"
+                f"dispatch.use cannot decorate the generator function {function.__qualname__!r}: "
+                "the request would hold in its caller between two items; use a with block inside it"
             )
         if inspect.iscoroutinefunction(function):
 

@@ -103,11 +103,7 @@ class Decision:
         for candidate in self.candidates:
             reason = f"{candidate.reason} -> {candidate.remedy}" if candidate.remedy else candidate.reason
             rows.append((candidate.name, candidate.verdict, format_seconds(candidate.seconds), reason))
-        outcome = (
-            f"raises {type(self.error).__name__}"
-            if self.error is not None
-            else f"runs on {self._chosen_name()}"
-        )
+        outcome = f"raises {type(self.error).__name__}" if self.error is not None else f"runs on {self._chosen_name()}"
         return f"{self.operation}: {outcome} ({self.source})\n{_aligned(rows)}"
 
     def _chosen_name(self) -> str:
@@ -126,7 +122,5 @@ def format_seconds(seconds: float | None) -> str:
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(f"  {line}" for line in lines)

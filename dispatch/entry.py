@@ -87,9 +87,7 @@ class Entry:
         except BackendUnavailableError as error:
             return Unavailable(error.reason, error.remedy, error.hardware_present)
         except TimeoutError as error:
-            return Unavailable(
-                f"{what}: {error}", f"{disable}, or allow more with DISPATCH_PROBE_TIMEOUT=<seconds>"
-            )
+            return Unavailable(f"{what}: {error}", f"{disable}, or allow more with DISPATCH_PROBE_TIMEOUT=<seconds>")
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, even SystemExit

@@ -18,7 +18,6 @@ from dispatch.backend import Backend
 from dispatch.discovery import DiscoveryProblem, Plugin, discover
 from dispatch.entry import Entry, Unavailable, UnusableEntry
 
-
 INSTALLED_BY = {
     "cpu": "pip install array-dispatch-cpu",
     "cuda": "pip install 'array-dispatch[cuda]'",
@@ -144,9 +143,7 @@ def _scan() -> Table:
     for plugin in plugins:
         claims.setdefault(plugin.name, []).append(plugin)
     unknown = [
-        DiscoveryProblem(
-            "DISPATCH_DISABLE", f"it names {name!r}, which no plugin provides", "correct the name"
-        )
+        DiscoveryProblem("DISPATCH_DISABLE", f"it names {name!r}, which no plugin provides", "correct the name")
         for name in sorted(disabled.difference(claims))
     ]
     entries = {name: _entry(name, claims[name], name in disabled) for name in sorted(claims)}
@@ -163,9 +160,7 @@ def _entry(name: str, claims: Sequence[Plugin], disabled: bool) -> Entry:
     if len(claims) > 1:
         # Taking one of them would be a silent choice.
         rivals = " and ".join(str(plugin) for plugin in claims)
-        return UnusableEntry(
-            name, Unavailable(f"{rivals} all claim this name", "uninstall all but one of them")
-        )
+        return UnusableEntry(name, Unavailable(f"{rivals} all claim this name", "uninstall all but one of them"))
     return Entry(name, first.load, first.distribution, first.version)
 
 

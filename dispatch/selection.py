@@ -1,7 +1,8 @@
 """Who runs this call: the named backends in the order of the request, or the cheapest of all that can.
 
-Named is strict: where nothing that was asked for can run, the call raises, and says why of each. Automatic choice never
-raises for a backend's sake: it passes over what cannot run, logs it, and warns once when hardware is there but unusable.
+Named is strict: where nothing that was asked for can run, the call raises, and says why of each. Automatic choice
+never raises for a backend's sake: it passes over what cannot run, logs it, and warns once when hardware is there but
+unusable.
 """
 
 from __future__ import annotations
@@ -87,9 +88,7 @@ def _decide(call: Call, request: Request, source: str, *, exhaustive: bool) -> D
     considered: list[Candidate] = []
     chosen: Candidate | None = None
     for term in request.terms:
-        found = [
-            c for c in _candidates(term, call, table, owners) if all(c.name != old.name for old in considered)
-        ]
+        found = [c for c in _candidates(term, call, table, owners) if all(c.name != old.name for old in considered)]
         if chosen is None:
             chosen = min((c for c in found if c.can_run), key=_rank, default=None)
         considered += found
@@ -102,7 +101,7 @@ def _decide(call: Call, request: Request, source: str, *, exhaustive: bool) -> D
 
 
 def _rank(candidate: Candidate) -> tuple[float, bool]:
-    """The lowest estimate wins; between equals the host does, where the data is."""
+    """Sort the lowest estimate first, and between equals the host, where the data is."""
     return (
         math.inf if candidate.seconds is None else candidate.seconds,
         not candidate.name.startswith("cpu:"),
@@ -112,14 +111,14 @@ def _rank(candidate: Candidate) -> tuple[float, bool]:
 def _owners(call: Call, table: Table) -> frozenset[str]:
     """Return the backends on whose devices the operand lives; none, when it is a host object."""
     if call.array_type.__module__.partition(".")[0] in {"numpy", "scipy", "builtins"}:
-        return frozenset()
-    names = {f"{base.__module__}.{base.__qualname__}" for base in call.array_type.__mro__}
-    owners = set()
-    for entry in table.entries.values():
-        backend = entry.backend()
-        if isinstance(backend, Backend) and names.intersection(backend.array_types):
-            owners.add(entry.name)
-    return frozenset(owners)
+        return frozenset()  # known without importing a plugin
+    backends = ((entry.name, entry.backend()) for entry in table.entries.values())
+    return frozenset(name for name, backend in backends if isinstance(backend, Backend) and _owns(backend, call))
+
+
+def _owns(backend: Backend, call: Call) -> bool:
+    names = (f"{base.__module__}.{base.__qualname__}" for base in call.array_type.__mro__)
+    return not set(backend.array_types).isdisjoint(names)
 
 
 def _candidates(term: Term, call: Call, table: Table, owners: frozenset[str]) -> Iterator[Candidate]:
@@ -134,9 +133,7 @@ def _candidates(term: Term, call: Call, table: Table, owners: frozenset[str]) ->
     devices = entry.devices()
     if term.device is not None and not isinstance(devices, Unavailable) and term.device >= len(devices):
         there = ", ".join(device.name for device in devices)
-        yield Candidate(
-            f"{term.name}:{term.device}", None, None, "unavailable", "no such device", f"there is {there}"
-        )
+        yield Candidate(f"{term.name}:{term.device}", None, None, "unavailable", "no such device", f"there is {there}")
 
 
 def _automatic(entry: Entry, call: Call, owners: frozenset[str]) -> Iterator[Candidate]:
@@ -168,30 +165,28 @@ def _warn_once_of_unusable_hardware(entry: Entry) -> None:
 
 
 def _of_entry(entry: Entry, call: Call, owners: frozenset[str]) -> Iterator[Candidate]:
-    devices = entry.devices()
-    backend = entry.backend()
-    if isinstance(devices, Unavailable) or isinstance(backend, Unavailable):
-        why = devices if isinstance(devices, Unavailable) else backend
-        yield Candidate(entry.name, None, None, "unavailable", why.reason, why.remedy)
-        return
-    for device in devices:
-        yield _on_device(backend, device, call, owners)
+    backend, devices = entry.backend(), entry.devices()
+    if isinstance(backend, Unavailable):
+        yield Candidate(entry.name, None, None, "unavailable", backend.reason, backend.remedy)
+    elif isinstance(devices, Unavailable):
+        yield Candidate(entry.name, None, None, "unavailable", devices.reason, devices.remedy)
+    else:
+        for device in devices:
+            yield _on_device(backend, device, call, owners)
 
 
 def _on_device(backend: Backend, device: Device, call: Call, owners: frozenset[str]) -> Candidate:
-    if owners and backend.name not in owners:
+    if owners and not _owns(backend, call):
         kind = f"{call.array_type.__module__}.{call.array_type.__qualname__}"
-        reason = f"the input is a {kind}, which lives on {' or '.join(sorted(owners))}; device data is not copied silently"
+        reason = f"the input is a {kind}, which lives on {' or '.join(sorted(owners))}, and is never copied silently"
         return Candidate(device.name, backend, device, "unsupported", reason, "copy it to the host yourself")
     try:
         answer = backend.supports(call, device)
         seconds = backend.cost(call, device) if answer is True else None
-    except Exception as error:  # noqa: BLE001 - a broken plugin must not break the choice among the others
+    except Exception as error:  # a broken plugin must not break the choice among the others
         logger.warning("backend %r failed to judge a call of %s", backend.name, call.operation, exc_info=True)
         reason = f"its plugin raised {type(error).__name__}: {error}"
-        return Candidate(
-            device.name, backend, device, "unsupported", reason, f"set DISPATCH_DISABLE={backend.name}"
-        )
+        return Candidate(device.name, backend, device, "unsupported", reason, f"set DISPATCH_DISABLE={backend.name}")
     if answer is not True:
         return Candidate(device.name, backend, device, "unsupported", str(answer))
     return Candidate(device.name, backend, device, "possible", seconds=seconds)

@@ -57,7 +57,7 @@ def describe(operation: str, operand: Any, arguments: Mapping[str, Any]) -> Call
 
 
 def _bytes_of(operand: Any) -> int:
-    """Bytes of an array; of a sparse matrix, its values, one column index for each and its row pointer, as CSR has them."""
+    """Bytes of an array; of a sparse matrix, those of its CSR form: values, column indices and row pointers."""
     stored = getattr(operand, "nnz", None)
     if isinstance(stored, int):
         itemsize = int(getattr(operand.dtype, "itemsize", 8))

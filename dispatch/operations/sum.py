@@ -12,7 +12,7 @@ from dispatch.registry import registry
 from dispatch.request import BackendLike
 from dispatch.selection import select
 
-NO_VALUE: Any = np._NoValue  # type: ignore[attr-defined]
+NO_VALUE: Any = np._NoValue
 """NumPy's own mark for an argument that was left out, so that arguments pass through to NumPy unchanged."""
 
 

@@ -23,7 +23,7 @@ class CpuBackend(Backend):
         """Return the one device: all cores that this process may use."""
         return (Device("cpu:0", "cpu", f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"),)
 
-    def supports(self, call: Call, device: Device) -> str | Literal[True]:  # noqa: ARG002
+    def supports(self, call: Call, device: Device) -> str | Literal[True]:
         """Return True: the CPU is where every host array can be computed."""
         return True
 
@@ -37,14 +37,14 @@ class CpuBackend(Backend):
         initial: Any,
         where: Any,
         *,
-        device: Device,  # noqa: ARG002
+        device: Device,
     ) -> Any:
         """Run `dispatch.sum` on the host."""
         import numpy as np
 
         return np.sum(a, axis, dtype, out, keepdims, initial, where)
 
-    def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:  # noqa: ARG002
+    def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:
         """Return the NumPy and Numba primitives for `problem`."""
         from dispatch_cpu.engine import CpuEngine
 
