@@ -14,8 +14,18 @@ if TYPE_CHECKING:
     from dispatch.solvers import BlockEngine, EigenProblem
 
 
+BYTES_PER_SECOND = 10e9
+"""A cautious figure for the memory bandwidth that one process gets."""
+
+CALL_SECONDS = 2e-6
+"""What the smallest call costs."""
+
+TYPICAL_PASSES_OF_EIGSH = 400
+"""How often a typical solution multiplies by the matrix."""
+
+
 class CpuBackend(Backend):
-    """Runs everything that NumPy and SciPy can hold: no device, no dtype and no layout is refused."""
+    """Runs everything that NumPy and SciPy can hold: no dtype and no layout is refused."""
 
     name: ClassVar[str] = "cpu"
 
@@ -24,8 +34,15 @@ class CpuBackend(Backend):
         return (Device("cpu:0", "cpu", f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"),)
 
     def supports(self, call: Call, device: Device) -> str | Literal[True]:
-        """Return True: the CPU is where every host array can be computed."""
+        """Return True, unless the operand's data is on a device."""
+        if hasattr(call.operand, "__cuda_array_interface__"):
+            return "the operand is on a CUDA device and is never copied silently; copy it to the host yourself"
         return True
+
+    def cost(self, call: Call, device: Device) -> float:
+        """Return the time to read the operand from memory, as often as the operation reads it."""
+        passes = 1 if call.operation == "sum" else TYPICAL_PASSES_OF_EIGSH
+        return CALL_SECONDS + passes * call.nbytes / BYTES_PER_SECOND
 
     def sum(
         self,

@@ -1,0 +1,24 @@
+"""What every test needs: a process that no environment variable and no earlier test has touched."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import dispatch
+
+
+@pytest.fixture(autouse=True)
+def _clean_process(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("DISPATCH_") and name not in KEPT]:
+        monkeypatch.delenv(name)
+    dispatch.refresh()
+    yield
+    dispatch.set_default(None)
+    monkeypatch.undo()
+    dispatch.refresh()
+
+
+KEPT = {"DISPATCH_CACHE_DIR", "DISPATCH_TEST_DATA"}
+"""Variables that say where things are, not what dispatch decides."""
