@@ -82,8 +82,9 @@ class Entry:
 
     def _attempt(self, what: str, action: Callable[[], T]) -> T | Unavailable:
         disable = f"set DISPATCH_DISABLE={self.name}"
+        seconds = probe_timeout()
         try:
-            return call_with_timeout(action, probe_timeout())
+            return call_with_timeout(action, seconds)
         except BackendUnavailableError as error:
             return Unavailable(error.reason, error.remedy, error.hardware_present)
         except TimeoutError as error:

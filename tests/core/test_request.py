@@ -22,7 +22,9 @@ def test_terms(text, terms):
     assert list(parse(text).terms) == terms
 
 
-@pytest.mark.parametrize("text", ["", ",", "cuda,", "cuda:", "cuda:x", "cuda:-1", "auto:0", ":1", "cu da", "1cuda", "cuda:0:1"])
+@pytest.mark.parametrize(
+    "text", ["", ",", "cuda,", "cuda:", "cuda:x", "cuda:-1", "auto:0", ":1", "cu da", "1cuda", "cuda:0:1"]
+)
 def test_what_is_not_of_the_grammar_is_refused_by_name(text):
     with pytest.raises(ValueError, match=r"is neither a backend \('cpu'\), a device \('cuda:1'\) nor 'auto'") as caught:
         parse(text)

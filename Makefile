@@ -1,0 +1,42 @@
+# Every target sets up what it needs, from nothing: Python >= 3.11, git and make are enough.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PROJECTS := pyproject.toml $(wildcard backends/*/pyproject.toml)
+PLUGINS  := $(patsubst %/pyproject.toml,%,$(wildcard backends/*/pyproject.toml))
+
+.PHONY: demo test lint docs bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/dispatch demo
+
+test: $(VENV)/.installed lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/mkdocs build --strict
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/sum.py
+	$(BIN)/python benchmarks/eigsh.py
+
+clean:
+	rm -rf $(VENV) dist build site demo
+
+# The plugins are installed editable beside the core, in one call, so the core must not ask for copies of them.
+$(VENV)/.installed: $(PROJECTS) hatch_build.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	ARRAY_DISPATCH_EDITABLE=1 $(BIN)/python -m pip install --quiet --group test \
+		--editable '.[all]' $(addprefix --editable ,$(PLUGINS))
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group docs
+	touch $@

@@ -1,0 +1,252 @@
+"""Who runs a call: strict by name, in order of a list, cheapest under auto; and every reason is kept."""
+
+import logging
+
+import numpy as np
+import pytest
+
+import dispatch
+
+ONES = np.ones(3)
+
+
+class DeviceArray:
+    """An array of some accelerator library, known to a backend by its qualified name only."""
+
+    shape = (3,)
+    dtype = np.dtype(float)
+    nbytes = 24
+
+
+class DeviceSubclass(DeviceArray):
+    pass
+
+
+OWN = f"{DeviceArray.__module__}.DeviceArray"
+
+
+def test_auto_takes_the_lowest_cost(register):
+    register("dear", cost=2e-9)
+    register("cheap", cost=1e-9)
+    assert dispatch.sum(ONES) == "cheap:0"
+
+
+def test_cost_depends_on_the_call(register):
+    register("mine", cost=lambda call, device: 1e-9 if call.nbytes > 4096 else 1.0)
+    assert dispatch.sum(ONES) == 3
+    assert dispatch.sum(np.ones(1000)) == "mine:0"
+    assert dispatch.sum(ONES) == 3
+
+
+def test_equal_costs_go_to_the_host(register):
+    cpu = dispatch.explain("sum", ONES, backend="cpu").chosen.seconds
+    register("aaa", cost=cpu)
+    register("zzz", cost=cpu)
+    assert dispatch.sum(ONES) == 3
+
+
+def test_a_backend_without_estimates_runs_last(register):
+    register("mine", cost=float("inf"))
+    assert dispatch.sum(ONES) == 3
+    assert dispatch.sum(ONES, backend="mine") == "mine:0"
+
+
+def test_auto_passes_over_what_does_not_support_the_call(register, caplog):
+    register("mine", cost=0.0, supports="no float64 here")
+    with caplog.at_level(logging.DEBUG, logger="dispatch"):
+        assert dispatch.sum(ONES) == 3
+    assert "no float64 here" in caplog.text
+
+
+def test_a_name_is_strict(register):
+    register("mine", supports="no float64 here")
+    with pytest.raises(dispatch.UnsupportedCallError) as caught:
+        dispatch.sum(ONES, backend="mine")
+    assert str(caught.value) == ("sum: nothing that backend='mine' allows can run this call: mine:0: no float64 here")
+    (attempt,) = caught.value.attempts
+    assert (attempt.backend, attempt.reason, attempt.remedy) == ("mine:0", "no float64 here", "")
+
+
+def test_an_unavailable_name_is_strict(register):
+    register("mine", probe=dispatch.BackendUnavailableError("no driver", "install it"))
+    with pytest.raises(dispatch.BackendUnavailableError, match="mine: no driver -> install it") as caught:
+        dispatch.sum(ONES, backend="mine")
+    (attempt,) = caught.value.attempts
+    assert (attempt.backend, attempt.reason, attempt.remedy) == ("mine", "no driver", "install it")
+
+
+def test_a_list_is_tried_in_order_and_every_attempt_is_kept(register):
+    register("first", probe=dispatch.BackendUnavailableError("no driver", "install it"))
+    register("second", supports="no float64 here")
+    register("third", cost=1e9)
+    assert dispatch.sum(ONES, backend="first,second,third,cpu") == "third:0"
+    with pytest.raises(dispatch.UnsupportedCallError) as caught:
+        dispatch.sum(ONES, backend="first,second")
+    assert [(attempt.backend, attempt.reason) for attempt in caught.value.attempts] == [
+        ("first", "no driver"),
+        ("second:0", "no float64 here"),
+    ]
+
+
+def test_a_list_may_end_in_auto(register):
+    register("first", supports="no float64 here")
+    assert dispatch.sum(ONES, backend="first,auto") == 3
+    register("second", cost=1e9)
+    assert dispatch.sum(ONES, backend="second,auto") == "second:0"
+
+
+def test_an_unknown_name_is_refused_even_behind_one_that_could_run():
+    with pytest.raises(dispatch.UnknownBackendError, match=r"backend='cpu,cpo': .* did you mean 'cpu'\?") as caught:
+        dispatch.sum(ONES, backend="cpu,cpo")
+    assert caught.value.attempts[0].backend == "cpo"
+    assert isinstance(caught.value, ValueError)
+
+
+def test_devices_by_index(register):
+    register("mine", devices=3, cost=lambda call, device: -float(device.name[-1]))
+    assert dispatch.sum(ONES, backend="mine:1") == "mine:1"
+    assert dispatch.sum(ONES, backend="mine") == "mine:2"
+    with pytest.raises(
+        dispatch.BackendUnavailableError, match="mine:3: no such device -> there is mine:0, mine:1, mine:2"
+    ):
+        dispatch.sum(ONES, backend="mine:3")
+
+
+def test_an_object_needs_no_registration(register):
+    kind = type(register("registered"))
+    assert dispatch.sum(ONES, backend=kind("mine")) == "mine:0"
+    with dispatch.use(kind("other")):
+        assert dispatch.sum(ONES) == "other:0"
+    dispatch.set_default(kind("third"))
+    assert dispatch.sum(ONES) == "third:0"
+
+
+def test_a_simulator_runs_only_by_name(register):
+    register("sim", kind="simulator", cost=-1.0)
+    assert dispatch.sum(ONES) == 3
+    assert dispatch.sum(ONES, backend="sim") == "sim:0"
+    simulator = next(c for c in dispatch.explain("sum", ONES).candidates if c.name == "sim:0")
+    assert simulator.reason == "a simulator runs only when it is asked for by name"
+
+
+def test_a_device_array_stays_with_its_owner(register):
+    register("owner", cost=1e9, array_types=(OWN,))
+    register("other", cost=0.0)
+    assert dispatch.sum(DeviceArray()) == "owner:0"
+    assert dispatch.sum(DeviceSubclass()) == "owner:0"
+    assert dispatch.sum(ONES) == "other:0"
+    with pytest.raises(dispatch.UnsupportedCallError, match="which lives on owner, and is never copied silently"):
+        dispatch.sum(DeviceArray(), backend="other")
+    assert dispatch.sum(DeviceArray(), backend="other,auto") == "owner:0"
+
+
+def test_a_device_array_whose_owner_cannot_run_is_not_copied(register):
+    register("owner", array_types=(OWN,), probe=dispatch.BackendUnavailableError("driver lost", "reboot"))
+    with pytest.raises(dispatch.UnsupportedCallError, match="owner: driver lost -> reboot"):
+        dispatch.sum(DeviceArray())
+
+
+def test_the_cpu_does_not_take_cuda_arrays():
+    class Foreign(DeviceArray):
+        __cuda_array_interface__ = {}
+
+    with pytest.raises(dispatch.UnsupportedCallError, match="on a CUDA device and is never copied silently"):
+        dispatch.sum(Foreign())
+
+
+@pytest.mark.parametrize("method", ["supports", "cost"])
+def test_a_backend_that_cannot_judge_a_call_is_passed_over(register, caplog, method):
+    def broken(call, device):
+        raise RuntimeError("bug")
+
+    register("mine", **{method: broken})
+    assert dispatch.sum(ONES) == 3
+    assert "backend 'mine' failed to judge a call of sum" in caplog.text
+    with pytest.raises(
+        dispatch.UnsupportedCallError, match="its plugin raised RuntimeError: bug -> set DISPATCH_DISABLE=mine"
+    ):
+        dispatch.sum(ONES, backend="mine")
+
+
+def test_an_error_inside_a_computation_is_not_retried_elsewhere(register):
+    backend = register("mine", cost=0.0)
+
+    def fail(*args, **kwargs):
+        raise MemoryError("device is full")
+
+    backend.sum = fail
+    with pytest.raises(MemoryError, match="device is full"):
+        dispatch.sum(ONES)
+
+
+def test_unusable_hardware_warns_once(register):
+    register("mine", probe=dispatch.BackendUnavailableError("driver too old", "update it", hardware_present=True))
+    message = "hardware for the backend 'mine' is present but cannot be used: driver too old (update it)"
+    with pytest.warns(dispatch.BackendWarning) as caught:
+        assert dispatch.sum(ONES) == 3
+    assert [str(warning.message) for warning in caught] == [message]
+    assert dispatch.sum(np.ones(100)) == 100  # warnings are errors here: a second one would fail
+
+
+def test_absent_hardware_does_not_warn(register):
+    register("mine", probe=dispatch.BackendUnavailableError("no such hardware"))
+    assert dispatch.sum(ONES) == 3
+
+
+@pytest.mark.parametrize("backend", [None, "auto", "cpu", "a,b,cpu", "b,auto", "c:1", "a", "zzz"])
+@pytest.mark.parametrize("array", [ONES, np.ones(1000), [1, 2], DeviceArray()])
+def test_explain_agrees_with_what_runs(register, backend, array):
+    register("a", supports="never")
+    register("b", cost=lambda call, device: 1e-9 if call.nbytes > 4096 else 1.0)
+    register("c", devices=2, cost=1e9, array_types=(OWN,))
+    decision = dispatch.explain("sum", array, backend=backend)
+    if decision.error is not None:
+        with pytest.raises(type(decision.error)) as caught:
+            dispatch.sum(array, backend=backend)
+        assert str(caught.value) == str(decision.error)
+        assert decision.chosen is None
+    else:
+        ran = dispatch.sum(array, backend=backend)
+        assert decision.chosen.name == (ran if isinstance(ran, str) else "cpu:0")
+
+
+def test_explanation_is_readable_and_plain(register):
+    register("a", supports="never")
+    decision = dispatch.explain("sum", ONES, backend="a,cpu")
+    lines = str(decision).splitlines()
+    assert lines[0] == "sum: runs on cpu:0 (backend='a,cpu')"
+    assert lines[1].split() == ["candidate", "verdict", "estimate", "reason"]
+    assert lines[2].split() == ["a:0", "unsupported", "-", "never"]
+    assert lines[3].split()[:2] == ["cpu:0", "chosen"]
+    plain = decision.to_dict()
+    assert plain["chosen"] == "cpu:0"
+    assert plain["error"] is None
+    assert [candidate["verdict"] for candidate in plain["candidates"]] == ["unsupported", "chosen"]
+    failed = dispatch.explain("sum", ONES, backend="a")
+    assert str(failed).startswith("sum: raises UnsupportedCallError (backend='a')")
+    assert failed.to_dict()["error"].startswith("UnsupportedCallError: sum: nothing that")
+
+
+def test_explain_refuses_other_operations_and_wrong_arguments():
+    with pytest.raises(ValueError, match="operation is 'max', expected 'sum' or 'eigsh'"):
+        dispatch.explain("max", ONES)
+    with pytest.raises(TypeError, match="missing a required argument: 'a'"):
+        dispatch.explain("sum")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (float("inf"), "-"),
+        (0.0, "0 ns"),
+        (3e-8, "30 ns"),
+        (1.5e-6, "1.5 µs"),
+        (0.25, "250 ms"),
+        (90.0, "90 s"),
+    ],
+)
+def test_estimates_for_people(seconds, text):
+    from dispatch.decision import format_seconds
+
+    assert format_seconds(seconds) == text
