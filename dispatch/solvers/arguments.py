@@ -1,0 +1,219 @@
+"""Check the arguments of `eigsh` and bring them to one form: all that can be said without a product with the matrix."""
+
+from __future__ import annotations
+
+import math
+import operator
+import warnings
+from collections.abc import Callable
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, issparse
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
+
+from dispatch.solvers.problem import WORKING_DTYPE, EigenProblem, Mode, Operand, Which
+
+
+def prepare(
+    A: Any,
+    k: int,
+    M: Any,
+    sigma: float | None,
+    which: str,
+    v0: Any,
+    ncv: int | None,
+    maxiter: int | None,
+    tol: float,
+    return_eigenvectors: bool,
+    Minv: Any,
+    OPinv: Any,
+    mode: str,
+    rng: Any,
+    preconditioner: Any,
+    callback: Callable[[Any], Any] | None,
+    progress: bool,
+) -> EigenProblem:
+    """Return the problem that the arguments of `dispatch.eigsh` state.
+
+    Only types, shapes and ranges are looked at, so that it costs little and the decision about a call can be explained
+    without running it; the values of the matrices are checked when the problem is solved.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, its value, what was expected and what to do.
+    """
+    A = as_operand("A", A)
+    n = A.shape[0]
+    M = None if M is None else _same_shape("M", as_operand("M", M), n)
+    dtype = _working_dtype(A, M)
+    if which not in get_args(Which):
+        raise ValueError(f"which is {which!r}, expected one of {', '.join(get_args(Which))}")
+    if mode not in get_args(Mode):
+        raise ValueError(f"mode is {mode!r}, expected one of {', '.join(get_args(Mode))}")
+    k = _wanted(k, n, A)
+    _check_transformation(M, sigma, mode, Minv, OPinv)
+    return EigenProblem(
+        A=_convert(A, dtype),
+        M=None if M is None else _convert(M, dtype),
+        n=n,
+        dtype=dtype,
+        k=k,
+        which=which,
+        sigma=None if sigma is None else _finite("sigma", sigma),
+        mode=mode,
+        OPinv=_inverse("OPinv", OPinv, n),
+        Minv=_inverse("Minv", Minv, n),
+        v0=_start(v0, n, dtype),
+        ncv=_basis_size(ncv, k),
+        maxiter=_positive("maxiter", maxiter),
+        tol=max(_finite("tol", tol), 0.0),
+        return_eigenvectors=bool(return_eigenvectors),
+        rng=np.random.default_rng(0 if rng is None else rng),
+        preconditioner=_preconditioner(preconditioner, n),
+        callback=callback,
+        progress=bool(progress),
+    )
+
+
+def as_operand(name: str, matrix: Any) -> Operand:
+    """Return a square matrix as sparse rows, as a dense array, or as an operator, whichever it is by nature."""
+    operand: Operand
+    if issparse(matrix):
+        operand = csr_array(matrix)
+    elif isinstance(matrix, LinearOperator):
+        operand = matrix
+    elif hasattr(matrix, "shape") and (hasattr(matrix, "matvec") or hasattr(matrix, "matmat")):
+        operand = aslinearoperator(matrix)
+    else:
+        operand = np.asarray(matrix)
+    if len(operand.shape) != 2 or operand.shape[0] != operand.shape[1] or operand.shape[0] == 0:
+        raise ValueError(f"{name} has shape {tuple(operand.shape)}, expected a square matrix (n, n) with n >= 1")
+    return operand
+
+
+def _same_shape(name: str, operand: Operand, n: int) -> Operand:
+    if operand.shape != (n, n):
+        raise ValueError(f"{name} has shape {tuple(operand.shape)}, expected ({n}, {n}), the shape of A")
+    return operand
+
+
+def _working_dtype(A: Operand, M: Operand | None) -> np.dtype[Any]:
+    given = [np.dtype(operand.dtype) for operand in (A, M) if operand is not None and operand.dtype is not None]
+    if any(dtype.kind not in "biufc" for dtype in given):
+        raise TypeError(f"A has dtype {given[0]}, expected a numeric one: convert it with A.astype(float)")
+    together = np.result_type(*(WORKING_DTYPE.get(d.char, np.float64) if d.kind in "biu" else d for d in given))
+    if together.char not in WORKING_DTYPE:
+        raise ValueError(f"A has dtype {together}, expected float32, float64, complex64 or complex128: convert it")
+    return np.dtype(WORKING_DTYPE[together.char])
+
+
+def _wanted(k: int, n: int, A: Operand) -> int:
+    try:
+        k = operator.index(k)
+    except TypeError:
+        raise TypeError(f"k is {k!r}, expected an integer") from None
+    if k < 1:
+        raise ValueError(f"k is {k}, expected 1 <= k < n = {n}")
+    if k >= n:
+        # As SciPy: a dense matrix can be solved whole, for a sparse one that would be a surprise.
+        if not isinstance(A, np.ndarray):
+            raise TypeError(
+                f"k is {k}, expected k < n = {n} for a sparse matrix or an operator; "
+                "for the whole spectrum use scipy.linalg.eigh(A.toarray())"
+            )
+        warnings.warn(
+            f"k = {k} >= n = {n}: the whole spectrum is computed, with scipy.linalg.eigh", RuntimeWarning, stacklevel=4
+        )
+    return min(k, n)
+
+
+def _check_transformation(M: Operand | None, sigma: float | None, mode: str, Minv: Any, OPinv: Any) -> None:
+    if sigma is None:
+        if mode != "normal":
+            raise ValueError(f"mode is {mode!r}, which needs sigma; give sigma or leave mode out")
+        if OPinv is not None:
+            raise ValueError("OPinv is given without sigma; it is the inverse of A - sigma M: give sigma too")
+        if Minv is not None and M is None:
+            raise ValueError("Minv is given without M; give M too")
+    elif Minv is not None:
+        raise ValueError("Minv is given with sigma; with a shift only OPinv is used: leave Minv out")
+
+
+def _finite(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {value!r}, expected a real number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {number}, expected a finite number")
+    return number
+
+
+def _positive(name: str, value: int | None) -> int | None:
+    if value is None:
+        return None
+    if value < 1:
+        raise ValueError(f"{name} is {value}, expected at least 1")
+    return operator.index(value)
+
+
+def _basis_size(ncv: int | None, k: int) -> int | None:
+    if ncv is not None and ncv <= k:
+        raise ValueError(f"ncv is {ncv}, expected more than k = {k}")
+    return None if ncv is None else operator.index(ncv)
+
+
+def _inverse(name: str, inverse: Any, n: int) -> LinearOperator | None:
+    if inverse is None:
+        return None
+    inverse = aslinearoperator(inverse)
+    if inverse.shape != (n, n):
+        raise ValueError(f"{name} has shape {inverse.shape}, expected ({n}, {n}), the shape of A")
+    return inverse
+
+
+def _start(v0: Any, n: int, dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    if v0 is None:
+        return None
+    start = np.asarray(v0)
+    if start.ndim not in (1, 2) or start.shape[0] != n or start.size == 0:
+        raise ValueError(f"v0 has shape {start.shape}, expected ({n},) or ({n}, m): one start vector or m of them")
+    if start.dtype.kind not in "biufc":
+        raise TypeError(f"v0 has dtype {start.dtype}, expected a numeric one")
+    if np.iscomplexobj(start) and dtype.kind != "c":
+        raise ValueError("v0 is complex and A is real: a real problem starts from real vectors")
+    if not np.isfinite(start).all():
+        raise ValueError("v0 contains NaN or infinity, expected finite numbers")
+    return np.array(start.reshape(n, -1), dtype=dtype)
+
+
+def _preconditioner(preconditioner: Any, n: int) -> Any:
+    if preconditioner is None or (callable(preconditioner) and not hasattr(preconditioner, "shape")):
+        return preconditioner
+    if isinstance(preconditioner, str):
+        if preconditioner not in PRECONDITIONERS:
+            raise ValueError(
+                f"preconditioner is {preconditioner!r}, expected one of {', '.join(map(repr, PRECONDITIONERS))}, None, "
+                "a matrix, a LinearOperator or a function of a block of residuals"
+            )
+        return preconditioner
+    return _same_shape("preconditioner", as_operand("preconditioner", preconditioner), n)
+
+
+PRECONDITIONERS = ("auto", "chebyshev", "jacobi")
+"""The preconditioners that can be asked for by name."""
+
+
+def _convert(operand: Operand, dtype: np.dtype[Any]) -> Operand:
+    if isinstance(operand, LinearOperator):
+        return operand
+    if isinstance(operand, csr_array):
+        converted = operand.astype(dtype, copy=False)
+        if not converted.has_canonical_format:
+            converted = converted.copy()
+            converted.sum_duplicates()
+        return converted
+    return np.ascontiguousarray(operand, dtype=dtype)

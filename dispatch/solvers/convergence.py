@@ -1,0 +1,73 @@
+"""When a pair has converged, and when no more accuracy is to be had.
+
+For a standard problem a residual norm η bounds the error of the eigenvalue (Bauer and Fike), so ``η <= tol |θ|`` is a relative
+accuracy. No residual can be computed more accurately than some units of ``ε (‖A‖ + |θ| ‖M‖)``: that is the floor, and ``tol = 0``
+asks for it (Duersch et al., SIAM J. Sci. Comput. 40, 2018, equation 9, the backward stable criterion).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch.solvers.engine import Block, column_norms
+from dispatch.solvers.pencil import Pencil
+
+FLOOR = 32.0
+"""The attainable residual, in units of ``ε (‖A‖ + |θ| ‖M‖)``."""
+
+PATIENCE = 30
+"""Iterations without a halving of the residuals, close to the floor, after which they are held to be at it."""
+
+
+class Accuracy:
+    """The residual norm at which each pair counts as converged.
+
+    Parameters
+    ----------
+    pencil : Pencil
+        For its arithmetic and its M.
+    tol : float
+        Relative accuracy wanted of the eigenvalues.
+    norm : float
+        ``‖A‖``, as far as it is known; it grows with the Ritz values seen.
+    """
+
+    def __init__(self, pencil: Pencil, tol: float, norm: float) -> None:
+        self._pencil = pencil
+        self._tol = tol
+        self.norm = norm
+        self._norm_M = 1.0
+
+    @property
+    def eps(self) -> float:
+        """Precision of the arithmetic."""
+        return self._pencil.eps
+
+    def limits(self, X: Block, MX: Block, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the largest residual norm with which each of the M-normalized pairs counts as converged."""
+        size, size_M = np.ones(len(theta)), np.ones(len(theta))
+        if self._pencil.generalized:
+            size, size_M = (column_norms(self._pencil.engine, block) for block in (X, MX))
+            self._norm_M = max(self._norm_M, float((size_M / size).max()))
+        else:
+            self.norm = max(self.norm, float(abs(theta).max()))
+        floor = FLOOR * self.eps * (self.norm + (self._norm_M if self._pencil.generalized else 0.0) * abs(theta)) * size
+        return np.maximum(self._tol * abs(theta) * size_M, floor)
+
+
+class Stagnation:
+    """Notices that residuals close to the precision of the arithmetic have stopped falling."""
+
+    def __init__(self) -> None:
+        self._best = np.inf
+        self._since = 0
+        self.near_floor = False
+
+    def observe(self, norms: NDArray[np.float64], limits: NDArray[np.float64], accuracy: Accuracy) -> bool:
+        """Take note of an iteration, and return whether the floor has been reached."""
+        worst = float((norms / limits).max())
+        self.near_floor = bool((norms <= np.maximum(1e4 * accuracy.eps * accuracy.norm, limits)).all())
+        self._since = 0 if worst < 0.5 * self._best else self._since + 1
+        self._best = min(self._best, worst) if self._since else worst
+        return self._since >= PATIENCE and bool((norms < 100 * accuracy.eps * accuracy.norm).all())

@@ -1,0 +1,181 @@
+"""The eigensolver: block Davidson with thick restart, whose natural setting is LOBPCG.
+
+The search space is ``span[X P W]``: the Ritz vectors X, the directions P in which they moved last, and the preconditioned
+residuals W. It is kept M-orthonormal throughout, so that the small problem is a standard one and well conditioned.
+
+Deviations from the papers, each measured:
+
+- residuals extend the space only for wanted vectors that have not converged; the guard vectors behind them stay in the
+  space and get no residual of their own, which saves a third of the products;
+- every so often the basis is orthonormalized anew and its products with A are recomputed. Without this, rounding errors
+  build up in AX and AP, and the residual that can be attained is tens to hundreds of times larger;
+- where the residuals add no new direction, random ones do: an exact invariant subspace need not be the wanted one;
+- a run ends only after the residuals have been computed from scratch.
+
+References
+----------
+A. V. Knyazev, "Toward the optimal preconditioned eigensolver: locally optimal block preconditioned conjugate gradient
+method", SIAM J. Sci. Comput. 23 (2001).
+U. Hetmaniuk, R. Lehoucq, "Basis selection in LOBPCG", J. Comput. Phys. 218 (2006).
+J. A. Duersch, M. Shao, C. Yang, M. Gu, "A robust and efficient implementation of LOBPCG", SIAM J. Sci. Comput. 40 (2018).
+A. Stathopoulos, "Nearly optimal preconditioned methods for Hermitian eigenproblems under limited memory", SIAM J. Sci.
+Comput. 29 (2007): GD+k, of which LOBPCG is the setting with a basis of three blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch.solvers.convergence import Accuracy, Stagnation
+from dispatch.solvers.engine import Block, Small
+from dispatch.solvers.pencil import Pencil
+from dispatch.solvers.preconditioners import Preconditioner
+from dispatch.solvers.problem import Which
+from dispatch.solvers.rayleigh_ritz import conjugate_directions, ritz_pairs
+from dispatch.solvers.result import Iteration, Status
+from dispatch.solvers.search_space import SearchSpace
+
+REFRESH_EVERY = 20
+REFRESH_EVERY_NEAR_THE_FLOOR = 5
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Sizes that make the method.
+
+    Attributes
+    ----------
+    kept : int
+        Ritz vectors that survive a restart: the wanted ones and the guards behind them.
+    block : int
+        Residuals that extend the space in one iteration, at most.
+    basis : int
+        Dimension at which the space is restarted. ``basis = 3 kept`` with ``block = kept`` is LOBPCG.
+    maxiter : int
+        Most iterations.
+    """
+
+    kept: int
+    block: int
+    basis: int
+    maxiter: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a run ended: Ritz values and vectors, residual norms and which of them are accurate, status and history."""
+
+    theta: NDArray[np.float64]
+    X: Block
+    residual_norms: NDArray[np.float64]
+    accurate: NDArray[np.bool_]
+    status: Status
+    iterations: int
+
+
+def lobpcg(
+    pencil: Pencil,
+    X: Block,
+    k: int,
+    which: Which,
+    setting: Setting,
+    accuracy: Accuracy,
+    precondition: Preconditioner,
+    random_block: Callable[[int], Block],
+    observe: Callable[[Iteration], bool],
+) -> Outcome:
+    """Find k eigenpairs of a pencil, of the end or ends of its spectrum that `which` names.
+
+    Parameters
+    ----------
+    pencil : Pencil
+        The matrices on their engine.
+    X : Block
+        ``setting.kept`` start vectors.
+    k : int
+        Number of wanted pairs.
+    which : {"SA", "LA", "LM", "BE"}
+        What is wanted.
+    setting : Setting
+        Sizes.
+    accuracy : Accuracy
+        When a pair has converged.
+    precondition : Preconditioner
+        Turns residuals into search directions.
+    random_block : callable
+        Returns a block of so many random vectors.
+    observe : callable
+        Is shown every iteration; returning True stops the run.
+    """
+    engine = pencil.engine
+    space = SearchSpace(pencil)
+    space.extend(X, setting.kept)
+    while space.size < setting.kept:
+        space.extend(random_block(setting.kept - space.size), setting.kept - space.size)
+    previous: Small | None = None
+    stagnation = Stagnation()
+    iteration = refreshed = 0
+    while True:
+        theta, C = ritz_pairs(space.H, which)
+        kept = min(setting.kept, space.size)
+        if space.size + setting.block > setting.basis:
+            directions = C[:, :0] if previous is None else conjugate_directions(C, kept, previous)
+            space.restart([C[:, :kept], directions])
+            due = REFRESH_EVERY_NEAR_THE_FLOOR if stagnation.near_floor else REFRESH_EVERY
+            if iteration - refreshed >= due:
+                space.refresh()
+                refreshed = iteration
+                theta, C = ritz_pairs(space.H, which)
+                kept = min(setting.kept, space.size)
+                space.restart([C[:, :kept], C[:, kept:]])
+            C = np.eye(space.size, dtype=space.H.dtype)
+            X, AX, MX = space.leading(k)
+        else:
+            X, AX, MX = space.vectors(C[:, :k])
+        R, norms = engine.residual(AX, MX, theta[:k])
+        limits = accuracy.limits(X, MX, theta[:k])
+        accurate = norms <= limits
+        state = Iteration(iteration, theta[:k].copy(), norms, int(accurate.sum()), pencil.applications)
+        stopped = observe(state)
+        at_floor = stagnation.observe(norms, limits, accuracy)
+        if accurate.all() or at_floor or stopped or iteration >= setting.maxiter:
+            outcome = _verified(pencil, X, theta[:k], which, accuracy, iteration)
+            if outcome.accurate.all():
+                return outcome
+            if at_floor:
+                return replace(outcome, status="floor")
+            if stopped or iteration >= setting.maxiter:
+                return replace(outcome, status="stopped" if stopped else "maxiter")
+            # The products had drifted: the residuals only looked small.
+            space.refresh()
+            refreshed = iteration
+            iteration += 1
+            previous = None
+            continue
+        active = np.flatnonzero(~accurate)[: setting.block]
+        W = precondition(engine.columns(R, active), theta[active], theta[: setting.kept], iteration)
+        before = space.size
+        previous = C[:, active]
+        if space.extend(W, len(active)) == 0:
+            space.extend(random_block(len(active)), len(active))
+        previous = np.concatenate([previous, np.zeros((space.size - before, len(active)), C.dtype)])
+        iteration += 1
+
+
+def _verified(
+    pencil: Pencil, X: Block, theta: NDArray[np.float64], which: Which, accuracy: Accuracy, iteration: int
+) -> Outcome:
+    """Return the pairs made anew from the vectors alone, with the residuals that these have."""
+    k = len(theta)
+    space = SearchSpace(pencil)
+    space.extend(X, k)
+    theta, C = ritz_pairs(space.H, which)
+    X, _, MX = space.vectors(C)
+    AX = pencil.apply_A(X, len(theta))
+    _, norms = pencil.engine.residual(AX, MX, theta)
+    accurate = norms <= accuracy.limits(X, MX, theta)
+    return Outcome(theta, X, norms, accurate, "converged", iteration)

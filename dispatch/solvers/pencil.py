@@ -1,0 +1,79 @@
+"""`Pencil`: the matrices A and M of a problem on an engine, scaled to order one, their products counted."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import LinearOperator
+
+from dispatch.solvers.engine import Block, BlockEngine, Operator
+from dispatch.solvers.problem import EigenProblem, Operand
+
+
+class Pencil:
+    """The pencil ``(A / 2^a, M / 2^m)`` on an engine.
+
+    The powers of two bring the largest elements to order one, without rounding, so that neither overflow nor underflow
+    can occur in what is computed of them and every threshold holds at any scale. Eigenvalues of the scaled pencil are
+    multiplied by `eigenvalue_scale` to be those of the problem, vectors by `vector_scale`.
+    """
+
+    def __init__(self, problem: EigenProblem, engine: BlockEngine) -> None:
+        self.engine = engine
+        self.n = problem.n
+        self.eps = problem.eps
+        self.applications = 0
+        a = _exponent(problem.A, problem)
+        m = 2 * (_exponent(problem.M, problem) // 2) if problem.M is not None else 0
+        self.eigenvalue_scale = math.ldexp(1.0, a - m)
+        self.vector_scale = math.ldexp(1.0, -m // 2)
+        self.residual_scale = math.ldexp(1.0, a) * self.vector_scale
+        self.scaled_A = _scaled(problem.A, -a, problem.dtype)
+        self._A = engine.operator(self.scaled_A)
+        self._M = None if problem.M is None else engine.operator(_scaled(problem.M, -m, problem.dtype))
+
+    @property
+    def generalized(self) -> bool:
+        """Whether M is something else than the identity."""
+        return self._M is not None
+
+    @property
+    def operator(self) -> Operator:
+        """The scaled A on the engine, for products that are counted by who makes them."""
+        return self._A
+
+    def apply_A(self, X: Block, vectors: int) -> Block:
+        """Return ``A X`` for a block of so many vectors."""
+        self.applications += vectors
+        return self.engine.apply(self._A, X)
+
+    def apply_M(self, X: Block) -> Block:
+        """Return ``M X``, which is `X` itself when there is no M."""
+        return X if self._M is None else self.engine.apply(self._M, X)
+
+
+def _exponent(operand: Operand | None, problem: EigenProblem) -> int:
+    """Return the binary exponent of a matrix's largest element; of an operator, of a product with a random vector."""
+    if operand is None:
+        return 0
+    if isinstance(operand, LinearOperator):
+        x = np.random.default_rng(1).standard_normal((problem.n, 1))
+        size = float(np.linalg.norm(operand.matmat((x / np.linalg.norm(x)).astype(problem.dtype))))
+    else:
+        elements = operand.data if isinstance(operand, csr_array) else operand
+        size = float(abs(elements).max()) if elements.size else 0.0
+    return math.frexp(size)[1] if size > 0.0 else 0
+
+
+def _scaled(operand: Operand, exponent: int, dtype: np.dtype[Any]) -> Operand:
+    if exponent == 0:
+        return operand
+    if isinstance(operand, LinearOperator):
+        return operand * math.ldexp(1.0, exponent)
+    if isinstance(operand, csr_array):
+        data = np.ldexp(operand.data, exponent) if dtype.kind == "f" else operand.data * math.ldexp(1.0, exponent)
+        return csr_array((data, operand.indices, operand.indptr), shape=operand.shape)
+    return np.ldexp(operand, exponent) if dtype.kind == "f" else operand * math.ldexp(1.0, exponent)

@@ -1,0 +1,106 @@
+"""What `eigsh` returns and what it raises when it cannot: `EigshResult`, `EigshInfo`, `NoConvergence`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import ArpackNoConvergence
+
+Status = Literal["converged", "floor", "maxiter", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """The state of the solver after one iteration, as a callback sees it and the history keeps it.
+
+    Attributes
+    ----------
+    iteration : int
+        Counts from 0, the random start.
+    ritz_values : (k,) ndarray
+        Current approximations of the wanted eigenvalues, in the order of `which`.
+    residual_norms : (k,) ndarray
+        Norms of their residuals ``A x - θ M x``, for ``xᴴ M x = 1``.
+    converged : int
+        How many of them are accurate enough.
+    operator_applications : int
+        Products of A with one vector so far.
+    """
+
+    iteration: int
+    ritz_values: NDArray[np.float64]
+    residual_norms: NDArray[np.float64]
+    converged: int
+    operator_applications: int
+
+
+@dataclass(frozen=True, slots=True)
+class EigshInfo:
+    """How a solution came about.
+
+    Attributes
+    ----------
+    method : str
+        ``"dense"`` or ``"lobpcg"``, perhaps after a spectral transformation.
+    status : {"converged", "floor", "maxiter", "stopped"}
+        ``"floor"``: the residuals stopped falling at the precision of the arithmetic, short of `tol`.
+    iterations : int
+        Iterations of the solver; 0 for a dense solution.
+    operator_applications : int
+        Products of A with one vector.
+    residual_norms : (k,) ndarray
+        ``‖A x - λ M x‖`` of each returned pair, computed anew from the vector that is returned.
+    history : tuple of Iteration
+        One state an iteration.
+    preconditioner, reason : str
+        What was applied to the residuals, and why.
+    backend, device : str
+        Who ran it.
+    """
+
+    method: str
+    status: Status
+    iterations: int
+    operator_applications: int
+    residual_norms: NDArray[np.float64]
+    history: tuple[Iteration, ...] = field(default=(), repr=False)
+    preconditioner: str = "none"
+    reason: str = ""
+    backend: str = ""
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EigshResult:
+    """Eigenpairs: ``eigenvalues`` (k,), ``eigenvectors`` (n, k), one a column, and the `EigshInfo`."""
+
+    eigenvalues: NDArray[np.float64]
+    eigenvectors: NDArray[Any]
+    info: EigshInfo
+
+
+class NoConvergence(ArpackNoConvergence):
+    """Not every wanted eigenpair reached the accuracy that was asked for.
+
+    Attributes
+    ----------
+    eigenvalues : (c,) ndarray
+        The eigenvalues that did converge.
+    eigenvectors : (n, c) ndarray
+        Their eigenvectors.
+    residual_norms : (c,) ndarray
+        Their residual norms.
+    info : EigshInfo
+        How far the solver came; its `residual_norms` are those of all k pairs.
+    """
+
+    def __init__(
+        self, message: str, eigenvalues: NDArray[Any], eigenvectors: NDArray[Any], info: EigshInfo,
+        residual_norms: NDArray[np.float64],
+    ) -> None:  # fmt: skip
+        super().__init__(message, eigenvalues, eigenvectors)
+        self.info = info
+        self.residual_norms = residual_norms
