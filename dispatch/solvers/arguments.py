@@ -21,7 +21,7 @@ def prepare(
     k: int,
     M: Any,
     sigma: float | None,
-    which: str,
+    which: Which,
     v0: Any,
     ncv: int | None,
     maxiter: int | None,
@@ -29,7 +29,7 @@ def prepare(
     return_eigenvectors: bool,
     Minv: Any,
     OPinv: Any,
-    mode: str,
+    mode: Mode,
     rng: Any,
     preconditioner: Any,
     callback: Callable[[Any], Any] | None,
@@ -72,7 +72,7 @@ def prepare(
         tol=max(_finite("tol", tol), 0.0),
         return_eigenvectors=bool(return_eigenvectors),
         rng=np.random.default_rng(0 if rng is None else rng),
-        preconditioner=_preconditioner(preconditioner, n),
+        preconditioner=_preconditioner(preconditioner, n, dtype),
         callback=callback,
         progress=bool(progress),
     )
@@ -131,15 +131,16 @@ def _wanted(k: int, n: int, A: Operand) -> int:
 
 
 def _check_transformation(M: Operand | None, sigma: float | None, mode: str, Minv: Any, OPinv: Any) -> None:
-    if sigma is None:
-        if mode != "normal":
-            raise ValueError(f"mode is {mode!r}, which needs sigma; give sigma or leave mode out")
-        if OPinv is not None:
-            raise ValueError("OPinv is given without sigma; it is the inverse of A - sigma M: give sigma too")
-        if Minv is not None and M is None:
-            raise ValueError("Minv is given without M; give M too")
-    elif Minv is not None:
-        raise ValueError("Minv is given with sigma; with a shift only OPinv is used: leave Minv out")
+    if sigma is not None:
+        raise NotImplementedError(
+            f"sigma is {sigma!r}: shift-invert is not built yet; use scipy.sparse.linalg.eigsh for it"
+        )
+    if mode != "normal":
+        raise ValueError(f"mode is {mode!r}, which needs sigma; give sigma or leave mode out")
+    if OPinv is not None:
+        raise ValueError("OPinv is given without sigma; it is the inverse of A - sigma M: give sigma too")
+    if Minv is not None and M is None:
+        raise ValueError("Minv is given without M; give M too")
 
 
 def _finite(name: str, value: Any) -> float:
@@ -190,9 +191,11 @@ def _start(v0: Any, n: int, dtype: np.dtype[Any]) -> NDArray[Any] | None:
     return np.array(start.reshape(n, -1), dtype=dtype)
 
 
-def _preconditioner(preconditioner: Any, n: int) -> Any:
-    if preconditioner is None or (callable(preconditioner) and not hasattr(preconditioner, "shape")):
-        return preconditioner
+def _preconditioner(preconditioner: Any, n: int, dtype: np.dtype[Any]) -> Any:
+    if preconditioner is None:
+        return None
+    if callable(preconditioner) and not hasattr(preconditioner, "shape"):
+        return LinearOperator((n, n), matvec=preconditioner, matmat=preconditioner, dtype=dtype)
     if isinstance(preconditioner, str):
         if preconditioner not in PRECONDITIONERS:
             raise ValueError(

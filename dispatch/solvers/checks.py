@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -37,13 +39,13 @@ def check_values(problem: EigenProblem) -> None:
             )
 
 
-def _check_finite(name: str, elements: NDArray[np.generic]) -> None:
+def _check_finite(name: str, elements: NDArray[Any]) -> None:
     if not np.isfinite(elements).all():
         bad = int(np.count_nonzero(~np.isfinite(elements)))
         raise ValueError(f"{name} contains NaN or infinity in {bad} of its elements, expected finite numbers")
 
 
-def _compare(matrix: csr_array | NDArray[np.generic]) -> tuple[float, float]:
+def _compare(matrix: csr_array | NDArray[Any]) -> tuple[float, float]:
     """Return the largest element of the matrix's difference from its conjugate transpose, and its largest element."""
     size = float(abs(matrix).max()) if min(matrix.shape) else 0.0
     return float(abs(matrix - matrix.conj().T).max()), size
@@ -61,7 +63,7 @@ def _probe(name: str, operator: LinearOperator, problem: EigenProblem) -> tuple[
     return float(abs(np.vdot(x, Ay) - np.vdot(Ax, y))), float(np.linalg.norm(AX, axis=0).max())
 
 
-def apply_on_host(name: str, operator: LinearOperator, X: NDArray[np.generic]) -> NDArray[np.generic]:
+def apply_on_host(name: str, operator: LinearOperator, X: NDArray[Any]) -> NDArray[Any]:
     """Return the operator's product with a host block, refusing one that is not finite or has another shape."""
     Y = np.asarray(operator.matmat(X))
     if Y.shape != (operator.shape[0], X.shape[1]):

@@ -1,8 +1,9 @@
 """When a pair has converged, and when no more accuracy is to be had.
 
-For a standard problem a residual norm η bounds the error of the eigenvalue (Bauer and Fike), so ``η <= tol |θ|`` is a relative
-accuracy. No residual can be computed more accurately than some units of ``ε (‖A‖ + |θ| ‖M‖)``: that is the floor, and ``tol = 0``
-asks for it (Duersch et al., SIAM J. Sci. Comput. 40, 2018, equation 9, the backward stable criterion).
+For a standard problem a residual norm η bounds the error of the eigenvalue (Bauer and Fike), so ``η <= tol |θ|`` is a
+relative accuracy. No residual can be computed more accurately than some units of ``ε (‖A‖ + |θ| ‖M‖)``: that is the
+floor, and ``tol = 0`` asks for it (Duersch et al., SIAM J. Sci. Comput. 40, 2018, equation 9, the backward stable
+criterion).
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Stagnation:
 
     def observe(self, norms: NDArray[np.float64], limits: NDArray[np.float64], accuracy: Accuracy) -> bool:
         """Take note of an iteration, and return whether the floor has been reached."""
-        worst = float((norms / limits).max())
+        worst = float((norms / np.maximum(limits, np.finfo(np.float64).tiny)).max())
         self.near_floor = bool((norms <= np.maximum(1e4 * accuracy.eps * accuracy.norm, limits)).all())
         self._since = 0 if worst < 0.5 * self._best else self._since + 1
         self._best = min(self._best, worst) if self._since else worst

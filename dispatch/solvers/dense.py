@@ -40,7 +40,10 @@ def solve_dense(problem: EigenProblem, reason: str) -> EigshResult:
     scale = _power_of_two(A)
     scale_M = 1.0 if M is None else _power_of_two(M)
     try:
-        theta, X = eigh(A * (1.0 / scale), None if M is None else M * (1.0 / scale_M), check_finite=False)
+        # Divide and conquer: its vectors are orthonormal to a few units, clusters or not.
+        scaled_M = None if M is None else M * (1.0 / scale_M)
+        driver = "evd" if M is None else "gvd"
+        theta, X = eigh(A * (1.0 / scale), scaled_M, check_finite=False, driver=driver)
     except LinAlgError as error:
         raise ValueError(f"M is not positive definite: {error}") from None
     X = X / np.sqrt(scale_M)
@@ -62,11 +65,11 @@ def solve_dense(problem: EigenProblem, reason: str) -> EigshResult:
 def as_dense(name: str, operand: Operand, problem: EigenProblem) -> NDArray[Any]:
     """Return the operand as a dense array in the working dtype; of an operator, its product with the identity."""
     if isinstance(operand, csr_array):
-        return operand.toarray()
+        return np.asarray(operand.toarray())
     if isinstance(operand, LinearOperator):
         matrix = apply_on_host(name, operand, np.eye(problem.n, dtype=problem.dtype)).astype(problem.dtype)
-        return (matrix + matrix.conj().T) / 2
-    return operand
+        return np.asarray((matrix + matrix.conj().T) / 2)
+    return np.asarray(operand)
 
 
 def _power_of_two(matrix: NDArray[Any]) -> float:

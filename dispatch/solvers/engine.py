@@ -1,7 +1,7 @@
 """`BlockEngine`: the primitives that a backend implements so that the core's eigensolver runs on its devices.
 
-The solver keeps blocks of vectors on the device and the small dense matrices on the host, in double precision. A block is
-an n-by-p array of the engine's own type, in rows, since every operation runs through it row by row; the solver never
+The solver keeps blocks of vectors on the device and the small dense matrices on the host, in double precision. A block
+is an n-by-p array of the engine's own type, in rows, since every operation runs through it row by row; the solver never
 looks inside. A backend that has the seven abstract methods has a solver; the other methods have defaults in terms of
 these, which a device replaces by fused kernels.
 """
@@ -103,4 +103,5 @@ class BlockEngine(ABC):
 
 def column_norms(engine: BlockEngine, X: Block) -> NDArray[np.float64]:
     """Return the 2-norms of the columns of `X`."""
-    return np.sqrt(np.maximum(np.diag(engine.gram(X, X)).real, 0.0))
+    squares = np.asarray(np.diag(engine.gram(X, X)).real, np.float64)
+    return np.sqrt(np.maximum(squares, 0.0))

@@ -1,7 +1,8 @@
 """The eigensolver: block Davidson with thick restart, whose natural setting is LOBPCG.
 
-The search space is ``span[X P W]``: the Ritz vectors X, the directions P in which they moved last, and the preconditioned
-residuals W. It is kept M-orthonormal throughout, so that the small problem is a standard one and well conditioned.
+The search space is ``span[X P W]``: the Ritz vectors X, the directions P in which they moved last, and the
+preconditioned residuals W. It is kept M-orthonormal throughout, so that the small problem is a standard one and well
+conditioned.
 
 Deviations from the papers, each measured:
 
@@ -17,7 +18,8 @@ References
 A. V. Knyazev, "Toward the optimal preconditioned eigensolver: locally optimal block preconditioned conjugate gradient
 method", SIAM J. Sci. Comput. 23 (2001).
 U. Hetmaniuk, R. Lehoucq, "Basis selection in LOBPCG", J. Comput. Phys. 218 (2006).
-J. A. Duersch, M. Shao, C. Yang, M. Gu, "A robust and efficient implementation of LOBPCG", SIAM J. Sci. Comput. 40 (2018).
+J. A. Duersch, M. Shao, C. Yang, M. Gu, "A robust and efficient implementation of LOBPCG", SIAM J. Sci. Comput. 40
+(2018).
 A. Stathopoulos, "Nearly optimal preconditioned methods for Hermitian eigenproblems under limited memory", SIAM J. Sci.
 Comput. 29 (2007): GD+k, of which LOBPCG is the setting with a basis of three blocks.
 """

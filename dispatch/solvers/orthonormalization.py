@@ -1,7 +1,7 @@
 """Orthonormalize a block in the M-inner product, against the blocks of a basis: project twice, then CholQR.
 
-Cholesky QR squares the condition number, so it is repeated until the factors show that nothing was lost, the cheap test of
-which needs no further Gram matrix. Where the Cholesky factorisation fails, the block is numerically dependent, and SVQB
+Cholesky QR squares the condition number, so it is repeated until the factors show that nothing was lost, a test that
+needs no further Gram matrix. Where the Cholesky factorisation fails, the block is numerically dependent, and SVQB
 finds the directions that are left.
 
 References
@@ -66,7 +66,10 @@ def orthonormalize(
             W = engine.combine([W, *(Y for Y, _ in against)], [np.eye(p), *(-C for C in projections)])
         MW = pencil.apply_M(W)
         G = engine.gram(W, MW)
-        lengths = np.sqrt(np.maximum(_diagonal(G), 0.0))
+        squares = _diagonal(G)
+        if pencil.generalized and (squares < -10 * pencil.eps * abs(squares).max()).any():
+            raise ValueError(f"M is not positive definite: a vector x has xᴴ M x = {squares.min():.3g}")
+        lengths = np.sqrt(np.maximum(squares, 0.0))
         kept = lengths > 10 * pencil.eps
         if sweep == 0 and not kept.all():
             # What the projection has left of these is rounding noise.

@@ -95,5 +95,5 @@ def jacobi(problem: EigenProblem, pencil: Pencil, reason: str) -> Product:
 def _diagonal(pencil: Pencil) -> NDArray[np.float64]:
     matrix = pencil.scaled_A
     if isinstance(matrix, LinearOperator):
-        raise ValueError("preconditioner 'jacobi' needs the diagonal of A, and A is an operator: give a matrix")
+        raise ValueError("preconditioner 'jacobi' needs the diagonal of A, and A is an operator: give a matrix")  # noqa: TRY004 - the option does not fit
     return np.asarray(matrix.diagonal().real, np.float64)

@@ -41,9 +41,9 @@ def conjugate_directions(C: Small, kept: int, previous: Small) -> Small:
     """Return an orthonormal basis of what the previous Ritz vectors have outside the kept ones.
 
     In the basis of the search space, `C` holds all new Ritz vectors in columns, of which the first `kept` are kept, and
-    `previous` the coefficients of the previous ones. The result spans the same space as the directions P of LOBPCG, and is
-    orthogonal to the kept vectors to the last bit (Duersch, Shao, Yang and Gu, SIAM J. Sci. Comput. 40, 2018, section
-    3.2), since it is made of the other Ritz vectors.
+    `previous` the coefficients of the previous ones. The result spans the same space as the directions P of LOBPCG. It
+    is orthogonal to the kept vectors, being made of the other Ritz vectors (Duersch, Shao, Yang and Gu, SIAM J. Sci.
+    Comput. 40, 2018, section 3.2).
     """
     rest = C[:, kept:]
     outside = rest.conj().T @ previous

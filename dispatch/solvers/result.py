@@ -82,7 +82,7 @@ class EigshResult:
     info: EigshInfo
 
 
-class NoConvergence(ArpackNoConvergence):
+class NoConvergence(ArpackNoConvergence):  # type: ignore[misc]
     """Not every wanted eigenpair reached the accuracy that was asked for.
 
     Attributes

@@ -25,6 +25,12 @@ from dispatch.solvers.spectral_bounds import lanczos_bounds
 MAXITER = 2000
 """Default limit of iterations."""
 
+RESCUE_BELOW = 4096
+"""Order up to which LAPACK takes over, for the whole spectrum, where the iteration gets stuck."""
+
+RESCUE_AFTER = 150
+"""Iterations after which a problem that small is held to be stuck; a caller's `maxiter` is obeyed instead."""
+
 
 def guards(k: int) -> int:
     """Return how many vectors are carried behind the wanted ones, so that no member of a cluster is cut off."""
@@ -45,6 +51,11 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
     kept = min(problem.k + guards(problem.k), problem.n)
     if dense_is_better(problem, kept):
         return _in_scipy_order(problem, solve_dense(problem, f"n = {problem.n} is small against {kept} vectors"))
+    if problem.which == "SM":
+        raise NotImplementedError(
+            f"which is 'SM' and n is {problem.n}: eigenvalues inside the spectrum need shift-invert, which is not "
+            "built yet; for a positive semidefinite A ask for 'SA', the same, or use scipy.sparse.linalg.eigsh"
+        )
     pencil = Pencil(problem, engine)
 
     def random_block(vectors: int) -> Block:
@@ -52,7 +63,9 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
 
     bounds = lanczos_bounds(pencil, random_block(1))
     accuracy = Accuracy(pencil, problem.tol, max(map(abs, bounds)))
-    setting = Setting(kept, problem.k, kept + 2 * problem.k, problem.maxiter or MAXITER)
+    rescue = problem.maxiter is None and problem.n <= RESCUE_BELOW
+    maxiter = problem.maxiter or (RESCUE_AFTER if rescue else MAXITER)
+    setting = Setting(kept, problem.k, kept + 2 * problem.k, maxiter)
     precondition = choose_preconditioner(problem, pencil, bounds, kept)
     history: list[Iteration] = []
     with _observer(problem, pencil, history) as observe:
@@ -67,6 +80,9 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
             random_block,
             observe,
         )
+    if outcome.status == "maxiter" and rescue:
+        reason = f"LOBPCG was not done after {maxiter} iterations, and n = {problem.n} is small enough"
+        return _in_scipy_order(problem, solve_dense(problem, reason))
     return _finish(problem, pencil, outcome, precondition, history)
 
 
@@ -155,7 +171,8 @@ def _finish(
         why = "the callback stopped it" if outcome.status == "stopped" else "the iterations are used up"
         raise NoConvergence(
             f"{int(done.sum())} of {problem.k} eigenpairs converged in {outcome.iterations} iterations, then {why}; "
-            f"the largest residual norm is {norms.max():.3g}. Raise maxiter, ask for a larger tol, or give a preconditioner",
+            f"the largest residual norm is {norms.max():.3g}. Raise maxiter, ask for a larger tol, or give a "
+            "preconditioner",
             values[done],
             vectors[:, done],
             info,

@@ -1,7 +1,7 @@
 """Bounds of the spectrum from a few Lanczos steps, as a Chebyshev filter needs them.
 
-Y. Zhou, R.-C. Li, "Bounding the spectrum of large Hermitian matrices", Linear Algebra Appl. 435 (2011): the largest Ritz
-value plus the last residual, weighted by the last component of its Ritz vector, is a bound in practice.
+Y. Zhou, R.-C. Li, "Bounding the spectrum of large Hermitian matrices", Linear Algebra Appl. 435 (2011): the largest
+Ritz value plus the last residual, weighted by the last component of its Ritz vector, is a bound in practice.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def components(count, n, seed=0):
     rng = np.random.default_rng(seed)
     parts = []
     for _ in range(count):
-        A = sp.random_array((n, n), density=6 / n, rng=rng, data_sampler=np.ones).tocsr()
+        A = sp.random_array((n, n), density=6 / n, rng=rng, data_sampler=lambda size: np.ones(size)).tocsr()
         ring = sp.coo_array((np.ones(n), (np.arange(n), (np.arange(n) + 1) % n)), shape=(n, n))
         A = ((A + A.T + ring + ring.T) > 0).astype(float).tolil()
         A.setdiag(0)

@@ -43,7 +43,7 @@ def _threads() -> ThreadPoolExecutor:
 
 
 def _after_fork() -> None:
-    """The threads of the parent process do not exist in the child."""
+    """Forget the threads: those of the parent process do not exist in the child."""
     global _pool, _lock
     _pool, _lock = None, threading.Lock()
 

@@ -1,7 +1,8 @@
 """Compiled products of a sparse matrix with a block of vectors, by rows: plain, and fused with a Chebyshev step.
 
-Numba compiles them at the first use for a dtype and keeps them on disk. They release the GIL, and are called for ranges of
-rows from our own threads rather than with Numba's, whose layers are not safe to enter from several threads at once.
+Numba compiles them at the first use for a dtype and keeps them on disk. They release the GIL, and are called for
+ranges of rows from our own threads rather than with Numba's, whose layers are not safe to enter from several threads
+at once.
 """
 
 from __future__ import annotations
