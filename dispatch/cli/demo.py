@@ -1,0 +1,103 @@
+"""``dispatch demo``: a spectral embedding of handwritten digits, on every backend that this machine has."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import dispatch
+
+AGREEMENT = 1e-8
+"""Largest difference from SciPy's eigenvalues, and NumPy's sum, relative to theirs, that counts as agreement."""
+
+PAIRS = 10
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("demo", help="embed handwritten digits on every available backend")
+    parser.add_argument("--out", default="digits.png", help="the picture of the embedding (default digits.png)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a table of the backends and draw the embedding; return 1 when a backend disagrees."""
+    from rich.console import Console
+    from rich.table import Table
+    from scipy.sparse.linalg import eigsh
+
+    images, digits = _digits()
+    L = normalized_laplacian(images)
+    reference = eigsh(L, k=PAIRS, which="LM", sigma=-1e-3)[0]
+    total = images.sum()
+    console = Console()
+    console.print(
+        f"{len(images)} handwritten digits, {L.nnz} links to the nearest neighbours, {PAIRS} smallest eigenpairs"
+    )
+    table = Table("backend", "device", "operation", "time", "largest residual", "difference from SciPy / NumPy")
+    agree, embedding = True, None
+    for backend in dispatch.backends():
+        if not backend.available:
+            table.add_row(backend.name, "-", "-", "-", "-", f"not available: {backend.reason}")
+            continue
+        started = time.perf_counter()
+        w, v, info = dispatch.eigsh(L, k=PAIRS, which="SA", return_info=True, backend=backend.name)
+        seconds = time.perf_counter() - started
+        difference = float(abs(w - reference).max() / abs(reference).max())
+        residual = f"{info.residual_norms.max():.1e}"
+        table.add_row(backend.name, info.device, "eigsh", f"{seconds:.3f} s", residual, f"{difference:.1e}")
+        started = time.perf_counter()
+        ours = dispatch.sum(images, backend=backend.name)
+        seconds = time.perf_counter() - started
+        apart = float(abs(ours - total) / abs(total))
+        table.add_row(backend.name, backend.devices[0].name, "sum", f"{seconds:.3f} s", "-", f"{apart:.1e}")
+        agree = agree and difference <= AGREEMENT and apart <= AGREEMENT
+        embedding = v if embedding is None else embedding
+    console.print(table)
+    if embedding is None:
+        raise RuntimeError("no backend is available; see dispatch list")
+    _draw(embedding, digits, options.out)
+    console.print(f"the embedding is drawn in {Path(options.out).resolve()}", soft_wrap=True, markup=False)
+    if not agree:
+        sys.stderr.write(f"dispatch: error: a backend differs from the reference by more than {AGREEMENT:g}\n")
+    return 0 if agree else 1
+
+
+def normalized_laplacian(images: np.ndarray[Any, Any], neighbours: int = 10) -> Any:
+    """Return ``I - D^-1/2 W D^-1/2`` of the symmetric graph of nearest neighbours.
+
+    U. von Luxburg, "A tutorial on spectral clustering", Stat. Comput. 17 (2007), section 3.2.
+    """
+    from scipy.sparse import csr_array, diags_array, eye_array
+    from sklearn.neighbors import kneighbors_graph
+
+    links = csr_array(kneighbors_graph(images, neighbours))
+    W = ((links + links.T) > 0).astype(float)
+    scale = diags_array(1 / np.sqrt(np.asarray(W.sum(axis=0)).ravel()))
+    L = eye_array(len(images)) - scale @ W @ scale
+    return csr_array((L + L.T) / 2)
+
+
+def _digits() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise ValueError("the demo needs scikit-learn: pip install 'array-dispatch[demo]'") from None
+    return load_digits(return_X_y=True)  # type: ignore[no-any-return]
+
+
+def _draw(v: np.ndarray[Any, Any], digits: np.ndarray[Any, Any], path: str) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    for axes, (x, y) in zip(figure.subplots(1, 2), ((1, 2), (3, 4)), strict=True):
+        points = axes.scatter(v[:, x], v[:, y], c=digits, cmap="tab10", s=7, vmin=-0.5, vmax=9.5)
+        axes.set(xlabel=f"eigenvector {x + 1}", ylabel=f"eigenvector {y + 1}", xticks=[], yticks=[])
+    figure.colorbar(points, ax=figure.axes, ticks=range(10), label="digit")
+    figure.suptitle("Handwritten digits, embedded by eigenvectors of their neighbour graph")
+    figure.savefig(path, dpi=120)

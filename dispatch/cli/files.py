@@ -1,0 +1,65 @@
+"""Read arrays and sparse matrices from files: .npy, .npz, .mtx, .mtx.gz, .mat and text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def read(path: str, key: str | None = None) -> Any:
+    """Return the array or sparse matrix in a file; the name's ending tells the format, text being the default.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    key : str, optional
+        Which array, where the file holds several.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be read.
+    ValueError
+        When it does not hold an array, or several and `key` names none of them. Pickled objects are refused.
+    """
+    name = Path(path).name.lower()
+    with Path(path).open("rb"):
+        pass  # a file that is not there is the system's error, whatever the reader would say
+    try:
+        if name.endswith(".npy"):
+            return np.load(path, allow_pickle=False)
+        if name.endswith(".npz"):
+            return _from_npz(path, key)
+        if name.endswith((".mtx", ".mtx.gz")):
+            from scipy.io import mmread
+
+            return mmread(path, spmatrix=False)
+        if name.endswith(".mat"):
+            from scipy.io import loadmat
+
+            return _pick({n: a for n, a in loadmat(path, spmatrix=False).items() if not n.startswith("__")}, key)
+        return np.loadtxt(path)
+    except (ValueError, KeyError, EOFError, NotImplementedError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _from_npz(path: str, key: str | None) -> Any:
+    with np.load(path, allow_pickle=False) as archive:
+        if {"format", "shape", "data"} <= set(archive.files):
+            from scipy.sparse import load_npz
+
+            return load_npz(path)
+        return _pick({name: archive[name] for name in archive.files}, key)
+
+
+def _pick(arrays: Mapping[str, Any], key: str | None) -> Any:
+    if key is not None and key in arrays:
+        return arrays[key]
+    if key is None and len(arrays) == 1:
+        return next(iter(arrays.values()))
+    asked = f"no array {key!r}" if key is not None else f"{len(arrays)} arrays"
+    raise ValueError(f"it holds {asked}; choose one with --key: {', '.join(arrays) or '(none)'}")

@@ -1,0 +1,121 @@
+"""The command line on real files: what it prints, where it writes, and its one-line errors."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.io
+import scipy.sparse as sp
+
+from dispatch.cli import main
+
+L = sp.diags_array([-np.ones(299), 2 * np.ones(300), -np.ones(299)], offsets=[-1, 0, 1], format="csr")
+SMALLEST = 2 - 2 * np.cos(np.pi * np.arange(1, 4) / 301)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", np.arange(10))
+    np.savez("one.npz", a=np.arange(10))
+    np.savez("two.npz", a=np.arange(10), b=np.ones(3))
+    np.savetxt("a.txt", np.arange(10))
+    np.save("pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
+    sp.save_npz("L.npz", L)
+    scipy.io.mmwrite("L.mtx", L)
+    subprocess.run(["gzip", "-k", "L.mtx"], check=True)
+    scipy.io.savemat("L.mat", {"L": L})
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["a.npy", "one.npz", "a.txt"])
+def test_sum(files, capsys, name):
+    assert main(["sum", name]) == 0
+    total, where = capsys.readouterr().out.splitlines()
+    assert float(total) == 45
+    assert where == "on cpu:0 (automatic choice)"
+
+
+def test_sum_of_one_of_several_arrays(files, capsys):
+    assert main(["sum", "two.npz", "--key", "b", "--backend", "cpu", "--json", "--out", "s.npy"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"sum": 3.0, "device": "cpu:0", "source": "backend='cpu'"}
+    assert np.load("s.npy") == 3
+
+
+@pytest.mark.parametrize("name", ["L.npz", "L.mtx", "L.mtx.gz", "L.mat"])
+def test_eigsh(files, capsys, name):
+    assert main(["eigsh", name, "-k", "3", "--which", "SA", "--out", "r.npz", "--plot", "h.png"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    np.testing.assert_allclose([float(line.split()[0]) for line in lines[1:4]], SMALLEST, rtol=1e-9)
+    assert "on cpu:0 (automatic choice): lobpcg, converged" in lines[4]
+    saved = np.load("r.npz")
+    assert np.linalg.norm(L @ saved["eigenvectors"] - saved["eigenvectors"] * saved["eigenvalues"]) < 1e-12
+    assert (files / "h.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_explain(files, capsys):
+    assert main(["explain", "eigsh", "L.npz", "-k", "3"]) == 0
+    assert capsys.readouterr().out.startswith("eigsh: runs on cpu:0 (automatic choice)")
+    assert main(["explain", "sum", "a.npy", "--backend", "nonsense", "--json"]) == 0
+    assert "UnknownBackendError" in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_list(capsys):
+    assert main(["list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["backends"]}
+    assert rows["cpu"]["available"]
+    assert rows["cpu"]["devices"][0]["name"] == "cpu:0"
+    assert main(["list"]) == 0
+    assert "cpu:0" in capsys.readouterr().out
+
+
+ERRORS = {
+    "no file": (["sum", "none.npy"], 2, "No such file or directory: 'none.npy'"),
+    "no array": (["sum", "a.mtx"], 2, "No such file or directory"),
+    "several arrays": (["sum", "two.npz"], 2, "two.npz: it holds 2 arrays; choose one with --key: a, b"),
+    "wrong key": (["sum", "two.npz", "--key", "c"], 2, "two.npz: it holds no array 'c'; choose one with --key: a, b"),
+    "pickle": (["sum", "pickled.npy"], 2, "pickled.npy: Object arrays cannot be loaded when allow_pickle=False"),
+    "vector": (["eigsh", "a.npy"], 2, "A has shape (10,), expected a square matrix"),
+    "k": (["eigsh", "L.npz", "-k", "0"], 2, "k is 0, expected 1 <= k < n = 300"),
+    "backend": (["sum", "a.npy", "--backend", "cpo"], 3, "backend='cpo': unknown backend 'cpo': did you mean 'cpu'?"),
+    "convergence": (["eigsh", "L.npz", "--maxiter", "1", "--which", "SA"], 1, "0 of 6 eigenpairs converged"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_errors_are_one_line(files, capsys, case):
+    argv, code, message = ERRORS[case]
+    assert main(argv) == code
+    error = capsys.readouterr().err
+    assert error.startswith("dispatch: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_debug_shows_the_traceback(files):
+    with pytest.raises(FileNotFoundError):
+        main(["--debug", "sum", "none.npy"])
+
+
+def test_wrong_usage_is_argparses(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["sum"])
+    assert caught.value.code == 2
+    assert "the following arguments are required: file" in capsys.readouterr().err
+
+
+def test_as_a_module_and_into_a_closed_pipe(files):
+    run = f"{sys.executable} -m dispatch explain sum a.npy | head -c 5"
+    result = subprocess.run(["bash", "-c", f"set -o pipefail; {run}"], capture_output=True, text=True, check=True)
+    assert result.stdout == "sum: "
+    assert result.stderr == ""
+
+
+def test_demo(files, capsys):
+    assert main(["demo", "--out", "digits.png"]) == 0
+    printed = capsys.readouterr().out
+    assert "1797 handwritten digits" in printed
+    assert "cpu:0" in printed
+    assert (files / "digits.png").read_bytes().startswith(b"\x89PNG")
