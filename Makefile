@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PROJECTS := pyproject.toml $(wildcard backends/*/pyproject.toml)
 PLUGINS  := $(patsubst %/pyproject.toml,%,$(wildcard backends/*/pyproject.toml))
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dispatch demo
@@ -21,10 +21,9 @@ lint: $(VENV)/.installed
 docs: $(VENV)/.installed-docs
 	$(BIN)/mkdocs build --strict
 
-bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/sum.py
-	$(BIN)/python benchmarks/eigsh.py
+dist: $(VENV)/.installed
+	for project in . $(PLUGINS); do \
+		ARRAY_DISPATCH_PLUGINS_BY_VERSION=1 $(BIN)/python -m build --outdir dist $$project || exit 1; done
 
 clean:
 	rm -rf $(VENV) dist build site demo
@@ -33,7 +32,7 @@ clean:
 $(VENV)/.installed: $(PROJECTS) hatch_build.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	ARRAY_DISPATCH_EDITABLE=1 $(BIN)/python -m pip install --quiet --group test \
+	ARRAY_DISPATCH_PLUGINS_BY_VERSION=1 $(BIN)/python -m pip install --quiet --group test \
 		--editable '.[all]' $(addprefix --editable ,$(PLUGINS))
 	touch $@
 

@@ -1,7 +1,7 @@
 """Build hook: the core's requirements, which name its own plugins differently in a checkout and in a release.
 
-In a checkout the plugins are folders beside this file, so `pip install .` takes them from there. The sdist leaves
-them out, so a wheel that is built from it, as releases are, requires them by version from the package index.
+In a checkout the plugins are folders beside this file, and `pip install .` takes them from there. A release, which
+`make dist` builds, requires them by version from the package index: ``ARRAY_DISPATCH_PLUGINS_BY_VERSION=1`` says so.
 """
 
 import os
@@ -33,7 +33,7 @@ class PluginRequirements(MetadataHookInterface):
     def requirement(self, plugin, version):
         """Return the requirement on one of our plugins: the folder beside us, or the same version from the index."""
         folder = Path(self.root, "backends", plugin)
-        # `make` installs the plugins editable, in the same pip call; a direct reference would replace them with copies.
-        if folder.is_dir() and "ARRAY_DISPATCH_EDITABLE" not in os.environ:
+        # `make` says so too: it installs the plugins editable, and a reference to the folder would ask for a copy.
+        if folder.is_dir() and "ARRAY_DISPATCH_PLUGINS_BY_VERSION" not in os.environ:
             return f"array-dispatch-{plugin} @ {folder.as_uri()}"
         return f"array-dispatch-{plugin}=={version}"

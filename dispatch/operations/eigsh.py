@@ -109,8 +109,8 @@ def eigsh(
     >>> import dispatch, scipy.sparse
     >>> A = scipy.sparse.diags_array([[-1.0] * 999, [2.0] * 1000, [-1.0] * 999], offsets=[-1, 0, 1])
     >>> w, v = dispatch.eigsh(A, k=3, which="SA")
-    >>> w.round(9)
-    array([9.850e-06, 3.940e-05, 8.865e-05])
+    >>> bool(abs(A @ v - v * w).max() < 1e-12)
+    True
     """
     call = call_of(
         A, k, M, sigma, which, v0, ncv, maxiter, tol, return_eigenvectors, Minv, OPinv, mode, rng,

@@ -7,12 +7,17 @@ import platform
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
+
 from dispatch.backend import Backend, Device
 
 if TYPE_CHECKING:
     from dispatch.operations.call import Call
     from dispatch.solvers import BlockEngine, EigenProblem
 
+
+NO_VALUE: Any = np._NoValue
+"""NumPy's mark for an argument that was left out."""
 
 BYTES_PER_SECOND = 10e9
 """A cautious figure for the memory bandwidth that one process gets."""
@@ -57,9 +62,10 @@ class CpuBackend(Backend):
         device: Device,
     ) -> Any:
         """Run `dispatch.sum` on the host."""
-        import numpy as np
-
-        return np.sum(a, axis, dtype, out, keepdims, initial, where)
+        if type(a) is np.ndarray and initial is NO_VALUE and where is NO_VALUE:
+            return np.add.reduce(a, axis, dtype, out, bool(keepdims))  # type: ignore[call-overload]
+        # Subclasses and sparse matrices have sums of their own, not all of which know keepdims.
+        return np.sum(a, axis, dtype, out, keepdims or NO_VALUE, initial, where)
 
     def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:
         """Return the NumPy and Numba primitives for `problem`."""
