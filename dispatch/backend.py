@@ -83,7 +83,11 @@ class Backend(ABC):
 
     @abstractmethod
     def supports(self, call: Call, device: Device) -> str | Literal[True]:
-        """Return True when `call` can run on `device`, otherwise the reason why it cannot, as one clause."""
+        """Return True when `call` can run on `device`, otherwise the reason why it cannot, as one clause.
+
+        For a `sum` of a plain NumPy array without ``dtype``, ``out`` and ``where`` the answer, like that of `cost`, is
+        kept for arrays of the same dtype and power-of-two size: there it must rest on nothing else.
+        """
 
     def cost(self, call: Call, device: Device) -> float:
         """Return the estimated seconds that `call` takes on `device`, transfers included.

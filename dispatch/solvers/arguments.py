@@ -125,7 +125,7 @@ def _wanted(k: int, n: int, A: Operand) -> int:
                 "for the whole spectrum use scipy.linalg.eigh(A.toarray())"
             )
         warnings.warn(
-            f"k = {k} >= n = {n}: the whole spectrum is computed, with scipy.linalg.eigh", RuntimeWarning, stacklevel=4
+            f"k = {k} >= n = {n}: the whole spectrum is computed, with scipy.linalg.eigh", RuntimeWarning, stacklevel=5
         )
     return min(k, n)
 

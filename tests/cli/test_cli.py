@@ -1,8 +1,10 @@
 """The command line on real files: what it prints, where it writes, and its one-line errors."""
 
 import json
+import os
 import subprocess
 import sys
+import termios
 
 import numpy as np
 import pytest
@@ -119,3 +121,17 @@ def test_demo(files, capsys):
     assert "1797 handwritten digits" in printed
     assert "cpu:0" in printed
     assert (files / "digits.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_progress_bar_shows_on_a_terminal_and_nowhere_else(files):
+    command = [sys.executable, "-m", "dispatch", "eigsh", "L.npz", "-k", "3", "--which", "SA"]
+    quiet = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert quiet.stderr == ""
+    master, slave = os.openpty()
+    termios.tcsetwinsize(slave, (24, 80))
+    shown = subprocess.run(command, stdout=subprocess.PIPE, stderr=slave, text=True, check=True)
+    os.close(slave)
+    bar = os.read(master, 4096).decode()
+    os.close(master)
+    assert "eigsh:" in bar
+    assert shown.stdout.splitlines()[:4] == quiet.stdout.splitlines()[:4]

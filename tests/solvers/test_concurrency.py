@@ -1,0 +1,60 @@
+"""`eigsh` in many threads, after a fork, and interrupted."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import dispatch
+
+from .problems import laplacian
+
+A, SPECTRUM = laplacian(60, 61)
+
+
+def test_many_threads_get_the_same_bits():
+    results = []
+
+    def run():
+        results.append(dispatch.eigsh(A, 5, which="SA")[0])
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 6
+    assert all(np.array_equal(result, results[0]) for result in results)
+    np.testing.assert_allclose(results[0], SPECTRUM[:5], rtol=1e-11)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_makes_its_own_threads():
+    expected = dispatch.eigsh(A, 5, which="SA")[0]
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if np.array_equal(dispatch.eigsh(A, 5, which="SA")[0], expected) else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_an_interrupt_leaves_a_process_that_works():
+    def interrupt(state):
+        if state.iteration == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        dispatch.eigsh(A, 5, which="SA", callback=interrupt)
+    np.testing.assert_allclose(dispatch.eigsh(A, 5, which="SA")[0], SPECTRUM[:5], rtol=1e-11)
+
+
+def test_the_whole_spectrum_warning_points_at_the_caller():
+    with pytest.warns(RuntimeWarning, match="the whole spectrum is computed") as caught:
+        dispatch.eigsh(np.eye(2), 2)
+    assert caught[0].filename == __file__
