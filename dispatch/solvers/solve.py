@@ -20,7 +20,7 @@ from dispatch.solvers.preconditioners import Chebyshev, Nothing, Preconditioner,
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.rayleigh_ritz import wanted_first
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration, NoConvergence
-from dispatch.solvers.spectral_bounds import lanczos_bounds
+from dispatch.solvers.spectral_bounds import gershgorin_lower_bound, lanczos_bounds
 
 MAXITER = 2000
 """Default limit of iterations."""
@@ -52,10 +52,7 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
     if dense_is_better(problem, kept):
         return _in_scipy_order(problem, solve_dense(problem, f"n = {problem.n} is small against {kept} vectors"))
     if problem.which == "SM":
-        raise NotImplementedError(
-            f"which is 'SM' and n is {problem.n}: eigenvalues inside the spectrum need shift-invert, which is not "
-            "built yet; for a positive semidefinite A ask for 'SA', the same, or use scipy.sparse.linalg.eigsh"
-        )
+        problem = _smallest_magnitude_as_smallest(problem)
     pencil = Pencil(problem, engine)
 
     def random_block(vectors: int) -> Block:
@@ -84,6 +81,17 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
         reason = f"LOBPCG was not done after {maxiter} iterations, and n = {problem.n} is small enough"
         return _in_scipy_order(problem, solve_dense(problem, reason))
     return _finish(problem, pencil, outcome, precondition, history)
+
+
+def _smallest_magnitude_as_smallest(problem: EigenProblem) -> EigenProblem:
+    """Return the problem with SA for SM, which are the same for a matrix that cannot have a negative eigenvalue."""
+    if gershgorin_lower_bound(problem.A) >= 0.0:
+        return dataclasses.replace(problem, which="SA")
+    raise NotImplementedError(
+        f"which is 'SM', n is {problem.n}, and A may have negative eigenvalues: those inside the spectrum need "
+        "shift-invert, which is not built yet; ask for 'SA' if A is positive semidefinite, or use "
+        "scipy.sparse.linalg.eigsh"
+    )
 
 
 def random_vectors(problem: EigenProblem, vectors: int) -> NDArray[Any]:

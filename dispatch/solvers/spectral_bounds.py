@@ -8,11 +8,28 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers.engine import Block
 from dispatch.solvers.pencil import Pencil
+from dispatch.solvers.problem import Operand
 
 STEPS = 12
+
+
+def gershgorin_lower_bound(matrix: Operand) -> float:
+    """Return a number that no eigenvalue of an explicit matrix lies below; of an operator nothing is known.
+
+    The least of ``a_ii - Σ_j≠i |a_ij|`` over the rows (S. Gershgorin, 1931). What rounding may have taken from an exact
+    zero, as in the rows of a graph's Laplacian, is given back.
+    """
+    if isinstance(matrix, LinearOperator):
+        return -np.inf
+    diagonal = np.asarray(matrix.diagonal().real, np.float64)
+    sums = np.asarray(abs(matrix).sum(axis=1), np.float64).ravel()
+    bounds = diagonal + abs(diagonal) - sums
+    rounding = 8 * float(np.finfo(matrix.dtype).eps) * sums
+    return float(np.where(abs(bounds) <= rounding, 0.0, bounds).min())
 
 
 def lanczos_bounds(pencil: Pencil, start: Block, steps: int = STEPS) -> tuple[float, float]:
