@@ -73,7 +73,7 @@ def refuse_unknown(request: Request, source: str) -> None:
             continue
         close = difflib.get_close_matches(term.name, known, n=1)
         reason = "no plugin provides it"
-        remedy = f"did you mean {close[0]!r}?" if close else f"known backends: {', '.join(known)}"
+        remedy = f"did you mean {close[0]!r}?" if close else f"did you mean one of {', '.join(known)}?"
         attempt = Attempt(term.name, reason, remedy)
         raise UnknownBackendError(f"{source}: unknown backend {term.name!r}: {remedy}", attempts=[attempt])
 

@@ -11,6 +11,7 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 
+import dispatch
 from dispatch.cli import main
 
 L = sp.diags_array([-np.ones(299), 2 * np.ones(300), -np.ones(299)], offsets=[-1, 0, 1], format="csr")
@@ -135,3 +136,19 @@ def test_the_progress_bar_shows_on_a_terminal_and_nowhere_else(files):
     os.close(master)
     assert "eigsh:" in bar
     assert shown.stdout.splitlines()[:4] == quiet.stdout.splitlines()[:4]
+
+
+def test_list_names_the_culprit_and_the_remedy(tmp_path, monkeypatch, capsys):
+    info = tmp_path / "unrelated-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: unrelated\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[broken")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("DISPATCH_DISABLE", "cpu")
+    monkeypatch.setenv("COLUMNS", "200")
+    dispatch.refresh()
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    assert "disabled by DISPATCH_DISABLE" in printed
+    assert "take cpu out of DISPATCH_DISABLE" in printed
+    assert "unrelated-1.0.dist-info: its entry_points.txt cannot be read" in " ".join(printed.split())
