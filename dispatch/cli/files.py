@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,12 @@ def read(path: str, key: str | None = None) -> Any:
             from scipy.io import loadmat
 
             return _pick({n: a for n, a in loadmat(path, spmatrix=False).items() if not n.startswith("__")}, key)
-        return np.loadtxt(path)
-    except (ValueError, KeyError, EOFError, NotImplementedError, TypeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # an empty file is no array
+            return np.loadtxt(path)
+    except MemoryError:
+        raise
+    except Exception as error:  # each reader has errors of its own for a file that is not what its name says
         raise ValueError(f"{path}: {error}") from error
 
 

@@ -74,6 +74,18 @@ def test_list(capsys):
     assert "cpu:0" in capsys.readouterr().out
 
 
+GARBAGE = ["x.npy", "x.npz", "x.mtx", "x.mtx.gz", "x.mat", "x.txt", "empty.txt"]
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_a_file_that_is_not_what_its_name_says(files, capsys, name):
+    (files / name).write_text("" if name.startswith("empty") else "garbage")
+    assert main(["sum", name]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"dispatch: error: {name}: ")
+    assert error.count("\n") == 1
+
+
 ERRORS = {
     "no file": (["sum", "none.npy"], 2, "No such file or directory: 'none.npy'"),
     "no array": (["sum", "a.mtx"], 2, "No such file or directory"),
