@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PROJECTS := pyproject.toml $(wildcard backends/*/pyproject.toml)
 PLUGINS  := $(patsubst %/pyproject.toml,%,$(wildcard backends/*/pyproject.toml))
 
-.PHONY: demo test lint docs dist clean
+.PHONY: demo test lint docs bench dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dispatch demo
@@ -20,6 +20,9 @@ lint: $(VENV)/.installed
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/mkdocs build --strict
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/overhead.py
 
 dist: $(VENV)/.installed
 	for project in . $(PLUGINS); do \
