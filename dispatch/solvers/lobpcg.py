@@ -138,7 +138,7 @@ def lobpcg(
             X, AX, MX = space.leading(k)
         else:
             X, AX, MX = space.vectors(C[:, :k])
-        R, norms = engine.residual(AX, MX, theta[:k])
+        R, norms = engine.residual(AX, pencil.image(X, MX), theta[:k])
         limits = accuracy.limits(X, MX, theta[:k])
         accurate = norms <= limits
         state = Iteration(iteration, theta[:k].copy(), norms, int(accurate.sum()), pencil.applications)
@@ -178,6 +178,6 @@ def _verified(
     theta, C = ritz_pairs(space.H, which)
     X, _, MX = space.vectors(C)
     AX = pencil.apply_A(X, len(theta))
-    _, norms = pencil.engine.residual(AX, MX, theta)
+    _, norms = pencil.engine.residual(AX, pencil.image(X, MX), theta)
     accurate = norms <= accuracy.limits(X, MX, theta)
     return Outcome(theta, X, norms, accurate, "converged", iteration)

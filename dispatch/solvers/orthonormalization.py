@@ -68,7 +68,8 @@ def orthonormalize(
         G = engine.gram(W, MW)
         squares = _diagonal(G)
         if pencil.generalized and (squares < -10 * pencil.eps * abs(squares).max()).any():
-            raise ValueError(f"M is not positive definite: a vector x has xᴴ M x = {squares.min():.3g}")
+            name = pencil.metric
+            raise ValueError(f"{name} is not positive definite: a vector x has xᴴ {name} x = {squares.min():.3g}")
         lengths = np.sqrt(np.maximum(squares, 0.0))
         kept = lengths > 10 * pencil.eps
         if sweep == 0 and not kept.all():

@@ -21,6 +21,9 @@ class Pencil:
     multiplied by `eigenvalue_scale` to be those of the problem, vectors by `vector_scale`.
     """
 
+    metric = "M"
+    """Name of the matrix whose inner product the basis is orthonormal in."""
+
     def __init__(self, problem: EigenProblem, engine: BlockEngine) -> None:
         self.engine = engine
         self.n = problem.n
@@ -33,7 +36,8 @@ class Pencil:
         self.residual_scale = math.ldexp(1.0, a) * self.vector_scale
         self.scaled_A = _scaled(problem.A, -a, problem.dtype)
         self._A = engine.operator(self.scaled_A)
-        self._M = None if problem.M is None else engine.operator(_scaled(problem.M, -m, problem.dtype))
+        self.scaled_M = None if problem.M is None else _scaled(problem.M, -m, problem.dtype)
+        self._M = None if self.scaled_M is None else engine.operator(self.scaled_M)
 
     @property
     def generalized(self) -> bool:
@@ -53,6 +57,14 @@ class Pencil:
     def apply_M(self, X: Block) -> Block:
         """Return ``M X``, which is `X` itself when there is no M."""
         return X if self._M is None else self.engine.apply(self._M, X)
+
+    def test_block(self, X: Block, MX: Block) -> Block:
+        """Return the block whose products with ``A X`` are the elements of the projected matrix: `X` itself."""
+        return X
+
+    def image(self, X: Block, MX: Block) -> Block:
+        """Return the block that ``A X`` is a multiple of, column by column, when X are eigenvectors: ``M X``."""
+        return MX
 
 
 def _exponent(operand: Operand | None, problem: EigenProblem) -> int:

@@ -68,8 +68,9 @@ class SearchSpace:
         return X, AX, self._times(self._MS, C) if self._pencil.generalized else X
 
     def _append(self, W: Block, AW: Block, MW: Block, p: int) -> None:
-        cross = [self._engine.gram(S, AW) for S in self._S]
-        own = self._engine.gram(W, AW)
+        tests = (self._pencil.test_block(S, MS) for S, MS in zip(self._S, self._MS, strict=True))
+        cross = [self._engine.gram(test, AW) for test in tests]
+        own = self._engine.gram(self._pencil.test_block(W, MW), AW)
         size = self.size
         H = np.zeros((size + p, size + p), self.H.dtype)
         H[:size, :size] = self.H
