@@ -11,9 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from dispatch.cli import demo, eigsh, explain, list_backends, sum
-from dispatch.errors import BackendUnavailableError, UnknownBackendError, UnsupportedCallError
-
-FAILED, USAGE, NO_BACKEND, INTERRUPTED = 1, 2, 3, 130
+from dispatch.cli.exit_codes import DONE, INTERRUPTED, exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,21 +29,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader went away, as `| head` does; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return DONE
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
         if options.debug:
             raise
         sys.stderr.write(f"dispatch: error: {' '.join(str(error).split()) or type(error).__name__}\n")
-        return _exit_code(error)
+        return exit_code(error)
     return code
-
-
-def _exit_code(error: Exception) -> int:
-    if isinstance(error, (UnknownBackendError, BackendUnavailableError, UnsupportedCallError)):
-        return NO_BACKEND
-    return USAGE if isinstance(error, (ValueError, TypeError, OSError)) else FAILED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,6 +9,7 @@ from typing import Any
 
 import dispatch
 from dispatch.cli.arguments import add_backend, add_eigsh, add_file, add_json
+from dispatch.cli.exit_codes import DONE, exit_code
 from dispatch.cli.files import read
 
 
@@ -27,7 +28,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the decision, candidate by candidate."""
+    """Print the decision, candidate by candidate; the code is that with which the call itself would end."""
     a = read(options.file, options.key)
     arguments: dict[str, Any] = {"backend": options.backend}
     if options.operation == "eigsh":
@@ -35,4 +36,4 @@ def run(options: argparse.Namespace) -> int:
         arguments |= {"k": options.k, "which": options.which, "M": M, "tol": options.tol, "maxiter": options.maxiter}
     decision = dispatch.explain(options.operation, a, **arguments)
     sys.stdout.write(f"{json.dumps(decision.to_dict(), indent=2) if options.json else decision}\n")
-    return 0
+    return DONE if decision.error is None else exit_code(decision.error)

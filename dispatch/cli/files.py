@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from dispatch.cli.matrix_market import read_matrix_market
+
+READER_SECONDS = 300
+"""How long a trial reading of a .mat file may take."""
 
 
 def read(path: str, key: str | None = None) -> Any:
@@ -25,31 +32,35 @@ def read(path: str, key: str | None = None) -> Any:
     OSError
         When the file cannot be read.
     ValueError
-        When it does not hold an array, or several and `key` names none of them. Pickled objects are refused.
+        When it does not hold an array, or several and `key` names none of them. Pickled objects are refused, and sparse
+        matrices whose indices are outside their shape.
     """
-    name = Path(path).name.lower()
     with Path(path).open("rb"):
         pass  # a file that is not there is the system's error, whatever the reader would say
     try:
-        if name.endswith(".npy"):
-            return np.load(path, allow_pickle=False)
-        if name.endswith(".npz"):
-            return _from_npz(path, key)
-        if name.endswith((".mtx", ".mtx.gz")):
-            from scipy.io import mmread
-
-            return mmread(path, spmatrix=False)
-        if name.endswith(".mat"):
-            from scipy.io import loadmat
-
-            return _pick({n: a for n, a in loadmat(path, spmatrix=False).items() if not n.startswith("__")}, key)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # an empty file is no array
-            return np.loadtxt(path)
+        array = _by_ending(path, key)
+        if hasattr(array, "check_format"):
+            array.check_format(full_check=True)  # compiled code trusts the indices
     except MemoryError:
         raise
     except Exception as error:  # each reader has errors of its own for a file that is not what its name says
         raise ValueError(f"{path}: {error}") from error
+    return array
+
+
+def _by_ending(path: str, key: str | None) -> Any:
+    name = Path(path).name.lower()
+    if name.endswith(".npy"):
+        return np.load(path, allow_pickle=False)
+    if name.endswith(".npz"):
+        return _from_npz(path, key)
+    if name.endswith((".mtx", ".mtx.gz")):
+        return read_matrix_market(path)
+    if name.endswith(".mat"):
+        return _from_mat(path, key)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # an empty file is no array
+        return np.loadtxt(path)
 
 
 def _from_npz(path: str, key: str | None) -> Any:
@@ -59,6 +70,20 @@ def _from_npz(path: str, key: str | None) -> Any:
 
             return load_npz(path)
         return _pick({name: archive[name] for name in archive.files}, key)
+
+
+def _from_mat(path: str, key: str | None) -> Any:
+    # A corrupt file can crash the compiled reader, or hang it, so a process of its own reads it first.
+    trial = [sys.executable, "-c", "import sys, scipy.io; scipy.io.loadmat(sys.argv[1])", path]
+    try:
+        ended = subprocess.run(trial, capture_output=True, timeout=READER_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"its reader had not finished after {READER_SECONDS} s: the file is corrupt") from None
+    if ended.returncode < 0:
+        raise ValueError("its reader crashed: the file is corrupt")
+    from scipy.io import loadmat
+
+    return _pick({n: a for n, a in loadmat(path, spmatrix=False).items() if not n.startswith("__")}, key)
 
 
 def _pick(arrays: Mapping[str, Any], key: str | None) -> Any:

@@ -61,7 +61,7 @@ def test_eigsh(files, capsys, name):
 def test_explain(files, capsys):
     assert main(["explain", "eigsh", "L.npz", "-k", "3"]) == 0
     assert capsys.readouterr().out.startswith("eigsh: runs on cpu:0 (automatic choice)")
-    assert main(["explain", "sum", "a.npy", "--backend", "nonsense", "--json"]) == 0
+    assert main(["explain", "sum", "a.npy", "--backend", "nonsense", "--json"]) == 3
     assert "UnknownBackendError" in json.loads(capsys.readouterr().out)["error"]
 
 
@@ -84,6 +84,28 @@ def test_a_file_that_is_not_what_its_name_says(files, capsys, name):
     error = capsys.readouterr().err
     assert error.startswith(f"dispatch: error: {name}: ")
     assert error.count("\n") == 1
+
+
+def test_indices_outside_a_sparse_matrix_are_refused(files, capsys):
+    broken = L.copy()
+    broken.indices[7] = 300
+    sp.save_npz("broken.npz", broken)
+    assert main(["sum", "broken.npz"]) == 2
+    assert capsys.readouterr().err == "dispatch: error: broken.npz: indices must be < 300\n"
+
+
+def test_a_mat_file_that_crashes_its_reader_is_bad_input(files, capsys, monkeypatch):
+    monkeypatch.setattr("subprocess.run", lambda *args, **kwargs: subprocess.CompletedProcess(args, -11))
+    assert main(["sum", "L.mat"]) == 2
+    assert capsys.readouterr().err == "dispatch: error: L.mat: its reader crashed: the file is corrupt\n"
+
+
+def test_a_mat_file_that_hangs_its_reader_is_bad_input(files, capsys, monkeypatch):
+    monkeypatch.setattr("dispatch.cli.files.READER_SECONDS", 0.001)
+    assert main(["sum", "L.mat"]) == 2
+    assert capsys.readouterr().err == (
+        "dispatch: error: L.mat: its reader had not finished after 0.001 s: the file is corrupt\n"
+    )
 
 
 ERRORS = {
