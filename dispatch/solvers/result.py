@@ -57,6 +57,10 @@ class EigshInfo:
         One state an iteration.
     preconditioner, reason : str
         What was applied to the residuals, and why.
+    transformation : str
+        The spectral transformation, and how its inverse was applied; empty without one.
+    solves : int
+        Linear systems with ``A - σ M`` that were solved, one for each vector.
     backend, device : str
         Who ran it.
     """
@@ -69,6 +73,8 @@ class EigshInfo:
     history: tuple[Iteration, ...] = field(default=(), repr=False)
     preconditioner: str = "none"
     reason: str = ""
+    transformation: str = ""
+    solves: int = 0
     backend: str = ""
     device: str = ""
 
@@ -93,14 +99,21 @@ class NoConvergence(ArpackNoConvergence):  # type: ignore[misc]
         Their eigenvectors.
     residual_norms : (c,) ndarray
         Their residual norms.
+    approximations : EigshResult
+        All k pairs as far as they came, the unconverged among them, with their residual norms in its `info`.
     info : EigshInfo
-        How far the solver came; its `residual_norms` are those of all k pairs.
+        How far the solver came.
     """
 
-    def __init__(
-        self, message: str, eigenvalues: NDArray[Any], eigenvectors: NDArray[Any], info: EigshInfo,
-        residual_norms: NDArray[np.float64],
-    ) -> None:  # fmt: skip
-        super().__init__(message, eigenvalues, eigenvectors)
-        self.info = info
-        self.residual_norms = residual_norms
+    def __init__(self, message: str, approximations: EigshResult, accurate: NDArray[np.bool_]) -> None:
+        values, vectors = approximations.eigenvalues[accurate], approximations.eigenvectors[:, accurate]
+        super().__init__(message, values, vectors)
+        # SciPy's class would put "ARPACK error -1" before the message.
+        self.args = (message,)
+        self.approximations = approximations
+        self.info = approximations.info
+        self.residual_norms = self.info.residual_norms[accurate]
+        self._accurate = accurate
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.approximations, self._accurate)

@@ -1,0 +1,31 @@
+"""How many vectors are carried, and where they start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from dispatch.solvers.problem import EigenProblem
+
+
+def guards(k: int) -> int:
+    """Return how many vectors are carried behind the wanted ones, so that no member of a cluster is cut off."""
+    return max(2, min((k + 1) // 2, 8))
+
+
+def random_vectors(problem: EigenProblem, vectors: int) -> NDArray[Any]:
+    """Return normally distributed vectors, the same for a seed on every backend."""
+    X = problem.rng.standard_normal((problem.n, vectors))
+    if problem.dtype.kind == "c":
+        X = X + 1j * problem.rng.standard_normal((problem.n, vectors))
+    return X.astype(problem.dtype)
+
+
+def start_vectors(problem: EigenProblem, vectors: int) -> NDArray[Any]:
+    """Return the caller's vectors, as many as are carried, and random ones behind them."""
+    X = random_vectors(problem, vectors)
+    if problem.v0 is not None:
+        given = min(problem.v0.shape[1], vectors)
+        X[:, :given] = problem.v0[:, :given]
+    return X
