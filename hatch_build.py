@@ -19,7 +19,8 @@ class PluginRequirements(MetadataHookInterface):
         extras = dict(config["extras"])
         for plugin in config.get("optional-plugins", ()):
             extras[plugin] = [self.requirement(plugin, metadata["version"])]
-        extras["all"] = sorted({requirement for group in extras.values() for requirement in group})
+        # What runs: tests are for authors of plugins.
+        extras["all"] = sorted({need for name, group in extras.items() if name != "testing" for need in group})
         required = [self.requirement(plugin, metadata["version"]) for plugin in config["plugins"]]
         metadata["dependencies"] = [*config["dependencies"], *required]
         metadata["optional-dependencies"] = extras

@@ -1,0 +1,208 @@
+"""`eigsh`: the right eigenvalues, none missed, with small residuals and orthonormal vectors; wrong input refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.linalg import aslinearoperator
+
+import dispatch
+from dispatch.testing.base import Conformance
+from dispatch.testing.matrices import components, laplacian, random_symmetric
+
+
+def wanted(spectrum: NDArray[Any], k: int, which: str) -> NDArray[np.float64]:
+    """Return the k eigenvalues of a spectrum that `which` names, in ascending order."""
+    ascending = np.sort(spectrum)
+    if which == "BE":
+        return np.concatenate([ascending[: k // 2], ascending[len(ascending) - (k + 1) // 2 :]])
+    keys = {"SA": ascending, "LA": -ascending, "LM": -abs(ascending), "SM": abs(ascending)}[which]
+    return np.sort(ascending[np.argsort(keys, kind="stable")[:k]])
+
+
+def check_pairs(A: Any, w: NDArray[Any], v: NDArray[Any], spectrum: NDArray[Any], which: str, M: Any = None) -> None:
+    """Assert that pairs are right to the precision of their arithmetic: values, residuals, orthonormality.
+
+    All is measured against the norm of the matrix, in double precision.
+    """
+    A = np.asarray(A.toarray() if sp.issparse(A) else A)
+    A = A.astype(np.result_type(A, np.float64))
+    M = np.eye(len(A)) if M is None else np.asarray(M.toarray())
+    k, eps = len(w), float(np.finfo(v.dtype).eps)
+    norm = max(float(abs(spectrum).max()), np.finfo(float).tiny)
+    assert v.shape == (len(A), k)
+    assert (np.diff(w) >= 0).all(), "eigenvalues are not in ascending order"
+    np.testing.assert_allclose(w, wanted(spectrum, k, which), rtol=0, atol=200 * eps * norm)
+    wide = v.astype(np.result_type(v, np.float64))
+    residuals = np.linalg.norm(A @ wide - M @ wide * w.astype(np.float64), axis=0)
+    assert residuals.max() <= 200 * eps * norm * np.linalg.norm(M, 2) * np.linalg.norm(wide, axis=0).max()
+    assert abs(wide.conj().T @ M @ wide - np.eye(k)).max() < 200 * eps
+
+
+SPECTRA: dict[str, tuple[sp.csr_array, NDArray[np.float64]]] = {
+    "2-D Laplacian, pairs": laplacian(21, 21),
+    "3-D Laplacian, triples and sixes": laplacian(8, 8, 8),
+    "zero": (sp.csr_array((400, 400)), np.zeros(400)),
+    "identity": (sp.eye_array(400).tocsr(), np.ones(400)),
+    "tens of equals": (sp.diags_array(np.repeat(np.arange(40.0), 10)).tocsr(), np.repeat(np.arange(40.0), 10)),
+    "two values": (sp.diags_array(np.repeat([1.0, 3.0], 200)).tocsr(), np.repeat([1.0, 3.0], 200)),
+    "rank one": (sp.csr_array(np.ones((300, 300))), np.r_[np.zeros(299), 300.0]),
+    "both signs": (
+        sp.diags_array(np.r_[-np.arange(200.0), np.arange(200.0)]).tocsr(),
+        np.sort(np.r_[-np.arange(200.0), np.arange(200.0)]),
+    ),
+}
+
+
+class EigshConformance(Conformance):
+    """`dispatch.eigsh` on the backend under test, against known spectra and dense LAPACK."""
+
+    def eigsh(self, A: Any, k: int, **arguments: Any) -> Any:
+        """Call `dispatch.eigsh` on the backend under test."""
+        if "eigsh" not in self.operations:
+            pytest.skip("not declared")
+        return dispatch.eigsh(A, k, backend=self.backend, **arguments)
+
+    @pytest.mark.parametrize("which", ["SA", "LA", "LM", "BE"])
+    @pytest.mark.parametrize("char", "fdFD")
+    def test_every_arithmetic_and_end(self, char: str, which: str) -> None:
+        """Real symmetric and complex Hermitian, in both precisions, at every end of the spectrum."""
+        A = random_symmetric(600, dtype=char)
+        if "eigsh" in self.operations and char not in self.eigsh_dtypes:
+            self.refused(lambda: self.eigsh(A, 6, which=which))
+            return
+        w, v, info = self.eigsh(A, 6, which=which, return_info=True)
+        assert (w.dtype, v.dtype) == (np.dtype(char.lower()), np.dtype(char))
+        assert info.backend == self.backend
+        assert info.device == self.devices()[0].name
+        wide = A.toarray().astype(np.result_type(char, np.float64))
+        check_pairs(A, w, v, np.linalg.eigvalsh(wide), which)
+        true_norms = np.linalg.norm(wide @ v - v * w, axis=0)
+        np.testing.assert_allclose(info.residual_norms, true_norms, atol=1000 * float(np.finfo(char).eps))
+
+    @pytest.mark.parametrize("which", ["SA", "LA", "LM"])
+    @pytest.mark.parametrize("name", SPECTRA)
+    def test_multiple_eigenvalues(self, name: str, which: str) -> None:
+        """Every member of a cluster is found, and eigenvectors are orthonormal inside it."""
+        A, spectrum = SPECTRA[name]
+        w, v = self.eigsh(A, 7, which=which)
+        check_pairs(A, w, v, spectrum, which)
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_as_many_zeros_as_components(self, seed: int) -> None:
+        """The Laplacian of a graph has one zero for each connected component."""
+        A = components(6, 150, seed)
+        w, v = self.eigsh(A, 8, which="SA", rng=seed)
+        spectrum = np.linalg.eigvalsh(A.toarray())
+        check_pairs(A, w, v, spectrum, "SA")
+        assert (abs(w) < 1e-12 * spectrum[-1]).sum() == 6
+
+    @pytest.mark.parametrize("k", [1, 40, 398, 399])
+    def test_few_and_nearly_all(self, k: int) -> None:
+        """From one pair to all but one."""
+        A, spectrum = laplacian(20, 20)
+        w, v = self.eigsh(A, k, which="SA")
+        check_pairs(A, w, v, spectrum, "SA")
+
+    @pytest.mark.parametrize("n", [2, 3, 17])
+    def test_tiny(self, n: int) -> None:
+        """A matrix smaller than any block."""
+        A, spectrum = laplacian(n)
+        w, v = self.eigsh(A, n - 1, which="LM")
+        check_pairs(A, w, v, spectrum, "LM")
+
+    @pytest.mark.parametrize("char", "dD")
+    def test_generalized(self, char: str) -> None:
+        """``A x = λ M x``, with vectors orthonormal in the inner product of M."""
+        if char not in self.eigsh_dtypes:
+            pytest.skip("not declared")
+        A = laplacian(22, 23)[0].astype(char)
+        n = A.shape[0]
+        B = random_symmetric(n, 0.01, char)
+        M = sp.csr_array(sp.eye_array(n) * (1 + abs(B).sum(axis=0).max()) + B)
+        w, v = self.eigsh(A, 5, M=M, which="SA")
+        C = np.linalg.cholesky(M.toarray())
+        half = np.linalg.solve(C, A.toarray())
+        spectrum = np.linalg.eigvalsh(np.linalg.solve(C, half.conj().T))
+        check_pairs(A, w, v, spectrum, "SA", M)
+
+    def test_dense_matrices_and_operators(self) -> None:
+        """A dense array, and a matrix known by its products alone."""
+        A, spectrum = laplacian(20, 21)
+        for form in (A.toarray(), np.asfortranarray(A.toarray()), aslinearoperator(A)):
+            w, v = self.eigsh(form, 4, which="SA")
+            check_pairs(A, w, v, spectrum, "SA")
+
+    @pytest.mark.parametrize("scale", [1e-150, 1e-8, 1e8, 1e150])
+    def test_any_scale(self, scale: float) -> None:
+        """Eigenvalues scale with the matrix, and nothing overflows on the way."""
+        A, spectrum = laplacian(20, 21)
+        w, v = self.eigsh(A * scale, 4, which="SA")
+        check_pairs(A, w / scale, v, spectrum, "SA")
+
+    def test_a_tolerance_is_kept(self) -> None:
+        """A tolerance that is loose is met by every pair's true residual."""
+        A, spectrum = laplacian(40, 41)
+        w, v = self.eigsh(A, 5, which="LA", tol=1e-4)
+        assert (np.linalg.norm(A @ v - v * w, axis=0) <= 1.0001e-4 * abs(w)).all()
+        np.testing.assert_allclose(w, wanted(spectrum, 5, "LA"), rtol=1e-4)
+
+    def test_the_same_seed_gives_the_same_bits(self) -> None:
+        """Solutions are deterministic."""
+        A, _ = laplacian(25, 26)
+        first, second = (self.eigsh(A, 4, which="SA", rng=3) for _ in range(2))
+        np.testing.assert_array_equal(first[0], second[0])
+        np.testing.assert_array_equal(first[1], second[1])
+
+    def test_inputs_are_not_modified(self) -> None:
+        """Neither the matrices nor the start vectors."""
+        A = random_symmetric(400)
+        M = sp.diags_array(np.linspace(1, 2, 400)).tocsr()
+        v0 = np.ones((400, 3))
+        copies = [A.copy(), M.copy(), v0.copy()]
+        self.eigsh(A, 3, M=M, v0=v0, which="LA")
+        for after, before in zip((A, M), copies, strict=False):
+            np.testing.assert_array_equal(after.data, before.data)
+            np.testing.assert_array_equal(after.indices, before.indices)
+        np.testing.assert_array_equal(v0, copies[2])
+
+    def test_no_convergence_is_an_error_with_what_converged(self) -> None:
+        """Too few iterations raise; the pairs in the error are right."""
+        A, _ = laplacian(60, 61)
+        with pytest.raises(dispatch.NoConvergence) as caught:
+            self.eigsh(A, 6, which="SA", maxiter=3, preconditioner=None)
+        assert caught.value.eigenvectors.shape == (A.shape[0], len(caught.value.eigenvalues))
+        assert len(caught.value.info.residual_norms) == 6
+
+    def test_bad_matrices_are_refused(self) -> None:
+        """No number comes back for a matrix without symmetry, with NaN or infinity, or with another shape."""
+        A, _ = laplacian(20, 20)
+        lopsided = A.copy()
+        lopsided[0, 1] = 3
+        with pytest.raises(ValueError, match="A is not symmetric"):
+            self.eigsh(lopsided, 3)
+        for bad in (np.nan, np.inf):
+            broken = A.copy()
+            broken.data[5] = bad
+            with pytest.raises(ValueError, match="A contains NaN or infinity"):
+                self.eigsh(broken, 3)
+        with pytest.raises(ValueError, match="A has shape"):
+            self.eigsh(A[:, :-1], 3)
+        with pytest.raises(ValueError, match="k is 0"):
+            self.eigsh(A, 0)
+
+    def test_an_interrupted_solution_leaves_a_backend_that_works(self) -> None:
+        """An error out of the caller's callback passes through, and the next call is right."""
+        A, spectrum = laplacian(30, 31)
+
+        def fail(_: Any) -> None:
+            raise KeyError("from the callback")
+
+        with pytest.raises(KeyError, match="from the callback"):
+            self.eigsh(A, 3, which="SA", callback=fail)
+        w, v = self.eigsh(A, 3, which="SA")
+        check_pairs(A, w, v, spectrum, "SA")

@@ -1,0 +1,95 @@
+"""What a plugin promises before it runs anything: metadata, a light import, a probe without side effects."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import dispatch
+from dispatch.discovery import discover
+from dispatch.operations.call import describe
+from dispatch.testing.base import Conformance
+
+HEAVY = ("numba", "pyopencl", "cupy", "torch", "jax", "scipy.sparse.linalg", "matplotlib")
+"""Modules that take tenths of a second to import: importing a plugin must not import them."""
+
+
+class PluginConformance(Conformance):
+    """Name, version, import, probe and the answers about calls."""
+
+    def test_its_metadata(self) -> None:
+        """The name is lower-case and that of the entry point, the API version that of this core."""
+        backend = self.the_backend()
+        assert isinstance(backend, dispatch.Backend)
+        assert backend.name == self.backend == self.backend.lower()
+        assert backend.api_version == dispatch.API_VERSION
+        assert all("." in name for name in backend.array_types), "array_types are qualified names, such as 'a.b.Array'"
+
+    def test_importing_it_is_light(self) -> None:
+        """The module that the entry point names imports nothing heavy and prints nothing."""
+        plugins = [plugin for plugin in discover()[0] if plugin.name == self.backend]
+        if not plugins:
+            pytest.skip(f"{self.backend} is registered in this process, not installed")
+        module = plugins[0].target.partition(":")[0]
+        code = f"import sys, {module}; sys.exit(', '.join(sorted(set({HEAVY!r}) & sys.modules.keys())) or 0)"
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert result.returncode == 0, f"importing {module} imports {result.stderr.strip()}"
+        assert result.stdout == ""
+
+    def test_its_devices(self) -> None:
+        """`probe` returns devices named in order, says what they are, and says the same when it is asked again."""
+        backend, devices = self.the_backend(), self.devices()
+        assert [device.name for device in devices] == [f"{self.backend}:{index}" for index in range(len(devices))]
+        assert all(device.description for device in devices)
+        assert tuple(backend.probe()) == devices
+
+    def test_probe_has_no_side_effects(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """`probe` prints nothing and leaves the environment alone."""
+        environment = dict(os.environ)
+        self.the_backend().probe()
+        printed = capfd.readouterr()
+        assert (printed.out, printed.err) == ("", "")
+        assert dict(os.environ) == environment
+
+    def test_its_answers_about_calls(self) -> None:
+        """`supports` answers True or a reason, `cost` a number of seconds that grows with the work."""
+        backend, device = self.the_backend(), self.devices()[0]
+        if "sum" not in self.operations:
+            pytest.skip("not declared")
+        costs = []
+        for size in (1, 10**3, 10**6):
+            call = describe("sum", np.ones(size, self.sum_dtypes[-1]), {})
+            assert backend.supports(call, device) is True
+            costs.append(backend.cost(call, device))
+        assert all(isinstance(cost, (int, float)) for cost in costs)
+        assert costs[0] >= 0
+        assert costs == sorted(costs)
+
+    def test_an_operation_that_is_not_declared_is_refused(self) -> None:
+        """Selection learns from `supports` that the backend lacks an operation."""
+        if "sum" not in self.operations:
+            self.refused(lambda: dispatch.sum(np.ones(3), backend=self.backend))
+        if "eigsh" not in self.operations:
+            self.refused(lambda: dispatch.eigsh(np.eye(3), 1, backend=self.backend))
+
+    def test_what_it_does_not_own_is_left_where_it_is(self) -> None:
+        """A device array of somebody else's is refused, never copied to the host in silence."""
+
+        class Elsewhere:
+            shape, dtype, ndim, nbytes = (3,), np.dtype(np.float64), 1, 24
+
+            @property
+            def __cuda_array_interface__(self) -> dict[str, object]:
+                return {"shape": (3,), "typestr": "<f8", "data": (0, True), "version": 3}
+
+            def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+                raise AssertionError("the device array was copied to the host")
+
+        if self.takes_cuda_arrays:
+            pytest.skip("CUDA arrays are its own")
+        answer = self.the_backend().supports(describe("sum", Elsewhere(), {}), self.devices()[0])
+        assert answer is not True, "a device array that is not its own was accepted"

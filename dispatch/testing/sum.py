@@ -1,0 +1,281 @@
+"""`sum`: NumPy's meaning on every dtype, axis and layout, at least pairwise accuracy, the same bits every time."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import dispatch
+from dispatch.testing.base import Conformance, random_array
+from dispatch.testing.reference import allowed_error, exact_sum
+
+ALL_DTYPES = "?bBhHiIlLqQefdFD"
+
+AXES: list[tuple[tuple[int, ...], Any]] = [
+    ((1,), None),
+    ((1000,), 0),
+    ((70001,), None),
+    ((300, 40), 0),
+    ((300, 40), -1),
+    ((3, 20000), 1),
+    ((20000, 3), 0),
+    ((20000, 3), 1),
+    ((7, 300, 5), 1),
+    ((7, 300, 5), (0, 2)),
+    ((4, 5, 6, 7), (1, -1)),
+    ((4, 5, 6, 7), (0, 1)),
+    ((4, 5, 6, 7), None),
+    ((4, 5), ()),
+    ((), None),
+    ((), 0),
+    ((0,), None),
+    ((0, 4), 0),
+    ((4, 0), 0),
+    ((1, 1, 9, 1), 2),
+]
+"""Shapes and axes: each shape of a reduction after axes are merged, few and many groups, and nothing at all."""
+
+LAYOUTS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "contiguous": lambda a: a,
+    "in columns": np.asfortranarray,
+    "reversed": lambda a: np.ascontiguousarray(a[::-1])[::-1],
+    "every second": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+    "every third row": lambda a: np.repeat(a, 3, axis=0)[::3],
+    "a part of each row": lambda a: np.concatenate([a, a], axis=-1)[..., : a.shape[-1]],
+    "off alignment": lambda a: np.concatenate([a[:1], a])[1:],
+    "swapped axes": lambda a: np.ascontiguousarray(a.swapaxes(0, -1)).swapaxes(0, -1),
+    "read only": lambda a: _read_only(a),
+}
+"""Views with the elements of an array in other places."""
+
+
+TINIEST = 5e-324
+"""So that two zeros pass a strict comparison."""
+
+
+def _read_only(a: NDArray[Any]) -> NDArray[Any]:
+    view = a.view()
+    view.flags.writeable = False
+    return view
+
+
+class SumConformance(Conformance):
+    """`dispatch.sum` on the backend under test, against `numpy.sum` and exact sums."""
+
+    @pytest.fixture(params=ALL_DTYPES, ids=lambda char: np.dtype(char).name + f"-{char}")
+    def sum_dtype(self, request: pytest.FixtureRequest) -> np.dtype[Any]:
+        """Return a dtype that is declared; one that is not must be refused, and the test ends."""
+        if "sum" not in self.operations:
+            pytest.skip("not declared")
+        if request.param not in self.sum_dtypes:
+            self.refused(lambda: dispatch.sum(np.ones(10, request.param), backend=self.backend))
+            pytest.skip("not declared, and refused")
+        return np.dtype(str(request.param))
+
+    def check_sum(self, a: NDArray[Any], **arguments: Any) -> None:
+        """Assert that the sum is NumPy's in dtype, shape and value, and that the input is as it was.
+
+        Integers are equal to the bit; finite floating-point sums as near to the exact sum as the contract says.
+        """
+        before = a.copy()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # overflow is part of the input
+            expected = np.sum(a, **arguments)
+            actual = dispatch.sum(a, **arguments, backend=self.backend)
+        assert type(actual) is type(expected)
+        assert actual.dtype == expected.dtype
+        assert actual.shape == expected.shape
+        np.testing.assert_array_equal(a, before)
+        finite = a.dtype.kind in "fc" and np.isfinite(a).all() and np.isfinite(expected).all()
+        if finite and arguments.keys() <= {"axis", "keepdims"}:
+            axis = arguments.get("axis")
+            exact, allowed = exact_sum(a, axis), allowed_error(a, axis)
+            found = np.asarray(actual, np.result_type(a.dtype, np.float64)).reshape(exact.shape)
+            np.testing.assert_array_less(abs(found - exact), allowed * (1 + 1e-12) + TINIEST)
+        else:
+            # What converts, masks or adds more has no exact reference here: NumPy's own accuracy is the measure.
+            eps = float(np.finfo(expected.dtype).eps) if expected.dtype.kind in "fc" else 0.0
+            size = float(abs(a[np.isfinite(a)].astype(complex)).sum()) if a.dtype.kind in "fc" else float(a.size)
+            np.testing.assert_allclose(actual, expected, rtol=32 * eps, atol=32 * eps * size)
+
+    @pytest.mark.parametrize(("shape", "axis"), AXES, ids=[f"{shape} over {axis}" for shape, axis in AXES])
+    def test_every_axis(self, sum_dtype: np.dtype[Any], shape: tuple[int, ...], axis: Any) -> None:
+        """Full, inner, outer and middle reductions; several axes; none; empty arrays; with and without keepdims."""
+        a = random_array(sum_dtype, shape)
+        self.check_sum(a, axis=axis)
+        self.check_sum(a, axis=axis, keepdims=True)
+
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    @pytest.mark.parametrize("shape", [(5000,), (40, 130), (9, 31, 17)], ids=str)
+    def test_every_layout(self, sum_dtype: np.dtype[Any], shape: tuple[int, ...], layout: str) -> None:
+        """Elements anywhere in memory: the sum sees the view, not what lies around it."""
+        a = LAYOUTS[layout](random_array(sum_dtype, shape))
+        for axis in (None, *range(a.ndim)):
+            self.check_sum(a, axis=axis)
+
+    def test_a_broadcast_axis(self, sum_dtype: np.dtype[Any]) -> None:
+        """A stride of zero repeats elements."""
+        a = np.broadcast_to(random_array(sum_dtype, (1, 30)), (50, 30))
+        for axis in (None, 0, 1):
+            self.check_sum(a, axis=axis)
+
+    @pytest.mark.parametrize("target", ALL_DTYPES)
+    def test_in_another_dtype(self, sum_dtype: np.dtype[Any], target: str) -> None:
+        """`dtype` converts each element before it is added."""
+        if target not in self.sum_dtypes:
+            pytest.skip("not declared")
+        if sum_dtype.kind == "c" and target not in "FD":
+            pytest.skip("discards the imaginary part")
+        a = np.asarray(random_array(np.int8, (30, 11)) % 7, sum_dtype)
+        for axis in (None, 0, 1):
+            self.check_sum(a, axis=axis, dtype=target)
+
+    def test_into_an_array(self, sum_dtype: np.dtype[Any]) -> None:
+        """`out` is filled, whatever its strides, and returned itself."""
+        a = random_array(sum_dtype, (30, 11))
+        for axis in (None, 0, 1):
+            expected = np.sum(a, axis=axis)
+            room = np.zeros((*np.shape(expected), 2), expected.dtype)
+            out = room[..., 0]
+            assert dispatch.sum(a, axis=axis, out=out, backend=self.backend) is out
+            np.testing.assert_array_equal(out, dispatch.sum(a, axis=axis, backend=self.backend))
+            np.testing.assert_array_equal(room[..., 1], 0)
+
+    def test_from_an_initial_value(self, sum_dtype: np.dtype[Any]) -> None:
+        """`initial` is added last, in the dtype of the sum, also to nothing."""
+        for shape in ((30, 11), (0, 11)):
+            a = random_array(sum_dtype, shape)
+            for axis in (None, 0, 1):
+                self.check_sum(a, axis=axis, initial=3)
+
+    def test_where(self, sum_dtype: np.dtype[Any]) -> None:
+        """`where` chooses elements, broadcasts, and hides what it excludes, NaN or not."""
+        a = random_array(sum_dtype, (30, 110))
+        if sum_dtype.kind in "fc":
+            a[3, 5] = np.nan
+        masks = [np.random.default_rng(1).random(shape) < 0.5 for shape in ((30, 110), (110,), (30, 1), ())]
+        masks[0][3, 5] = False
+        for mask in masks:
+            for axis in (None, 0, 1):
+                self.check_sum(a, axis=axis, where=mask)
+                self.check_sum(a, axis=axis, where=mask, initial=2)
+
+    @pytest.mark.parametrize("char", "efdFD")
+    def test_ugly_values(self, char: str) -> None:
+        """NaN, infinities, signed zeros, subnormal and huge numbers."""
+        if "sum" not in self.operations or char not in self.sum_dtypes:
+            pytest.skip("not declared")
+        dtype = np.dtype(char)
+        info = np.finfo(dtype)
+        rows = np.zeros((8, 100), dtype)
+        rows[0, 17] = np.nan
+        rows[1, 3] = np.inf
+        rows[2, 3], rows[2, 99] = np.inf, -np.inf
+        rows[3] = -0.0
+        rows[4] = info.smallest_subnormal
+        rows[5, 50], rows[5, 51] = info.max, -info.max
+        rows[6] = info.max
+        rows[7, ::2], rows[7, 1::2] = 1, -1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            for axis, a in ((1, rows), (0, np.ascontiguousarray(rows.T))):
+                actual, expected = dispatch.sum(a, axis=axis, backend=self.backend), np.sum(a, axis=axis)
+                np.testing.assert_array_equal(actual, expected)
+                np.testing.assert_array_equal(np.signbit(actual.real), np.signbit(expected.real))
+            for row in rows:
+                np.testing.assert_array_equal(dispatch.sum(row, backend=self.backend), np.sum(row))
+
+    @pytest.mark.parametrize("char", "efdFD")
+    def test_many_equal_terms_do_not_stall(self, char: str) -> None:
+        """A running sum in one register stops growing at ``1/ε`` terms; the contract forbids it along any axis."""
+        if "sum" not in self.operations or char not in self.sum_dtypes:
+            pytest.skip("not declared")
+        count = {"e": 60000}.get(char, 70000)
+        tiny = np.finfo(char).eps / 4
+        a = np.full((count, 2), tiny, char)
+        a[0] = 1
+        for array, axis in ((a, 0), (np.ascontiguousarray(a.T), 1), (a[:, :1].copy(), None)):
+            self.check_sum(array, axis=axis)
+
+    def test_the_same_input_gives_the_same_bits(self, sum_dtype: np.dtype[Any]) -> None:
+        """Sums are deterministic, along every axis."""
+        a = random_array(sum_dtype, (1000, 133))
+        for axis in (None, 0, 1):
+            results = [np.asarray(dispatch.sum(a, axis=axis, backend=self.backend)).tobytes() for _ in range(5)]
+            assert len(set(results)) == 1
+
+    def test_device_arrays_stay_on_their_device(self, sum_dtype: np.dtype[Any]) -> None:
+        """An array of the backend's own type gives one of that type, also where nobody asks for the backend."""
+        for shape in ((300, 40), (0, 4)):
+            a = random_array(sum_dtype, shape)
+            array = self.to_device(a)
+            for axis in (None, 0, 1):
+                expected = dispatch.sum(a, axis=axis, backend=self.backend)
+                actual = dispatch.sum(array, axis=axis)
+                assert isinstance(actual, type(array))
+                np.testing.assert_array_equal(self.to_host(actual), expected, strict=True)
+
+    def test_bad_arguments_raise_what_numpy_raises(self) -> None:
+        """The same type of error, and no number."""
+        if "sum" not in self.operations:
+            pytest.skip("not declared")
+        a = np.ones((3, 4), self.sum_dtypes[-1])
+        cases: list[dict[str, Any]] = [
+            {"axis": 2},
+            {"axis": (0, 0)},
+            {"axis": [0]},
+            {"axis": 0.5},
+            {"out": np.zeros(3)},
+            {"axis": 0, "out": np.zeros(3, a.dtype)},
+            {"axis": 0, "out": [0] * 4},
+            {"axis": 0, "out": _read_only(np.zeros(4, a.dtype))},
+            {"where": np.ones((5, 4), bool)},
+            {"where": np.ones((3, 4), int)},
+            {"dtype": "S1"},
+            {"dtype": "nonsense"},
+            {"initial": "a"},
+            {"keepdims": None},
+        ]
+        for arguments in cases:
+            with pytest.raises(Exception) as theirs:  # noqa: PT011 - whichever it is
+                np.sum(a, **arguments)
+            with pytest.raises(type(theirs.value)):
+                dispatch.sum(a, **arguments, backend=self.backend)
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(data=st.data())
+    def test_it_is_numpys(self, data: st.DataObject) -> None:
+        """Any small array, any arguments."""
+        if "sum" not in self.operations:
+            pytest.skip("not declared")
+        char = data.draw(st.sampled_from(self.sum_dtypes))
+        shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5))
+        a = random_array(char, shape, seed=data.draw(st.integers(0, 99)))
+        if a.ndim:
+            a = a[data.draw(hnp.basic_indices(shape, allow_ellipsis=False))]
+        a = np.asarray(a)
+        arguments: dict[str, Any] = {"keepdims": data.draw(st.booleans())}
+        arguments["axis"] = data.draw(
+            st.none()
+            | (hnp.valid_tuple_axes(a.ndim) if a.ndim else st.just(()))
+            | (st.integers(-a.ndim, a.ndim - 1) if a.ndim else st.none())
+        )
+        if data.draw(st.booleans()):
+            arguments["initial"] = data.draw(st.integers(0, 100))
+        if data.draw(st.booleans()):
+            arguments["where"] = (
+                data.draw(hnp.arrays(bool, hnp.broadcastable_shapes(a.shape, max_dims=a.ndim, max_side=5)))
+                if a.ndim
+                else True
+            )
+            if np.broadcast_shapes(np.shape(arguments["where"]), a.shape) != a.shape:
+                del arguments["where"]
+        self.check_sum(a, **arguments)
