@@ -22,6 +22,14 @@ from dispatch.solvers.problem import Which
 CLEARANCE = 1e-3
 """How far outside the damped interval a shift is kept, in widths of the interval."""
 
+LARGEST_GROWTH = 1e20
+"""How much the filter may amplify what lies at the ends of the spectrum, in arithmetic whose numbers end at 1e38."""
+
+LEAST_DEGREE = 4
+
+SPARE_STEPS = 3
+"""Steps beyond those that damp enough, since the Ritz values that place the interval are approximations."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -77,6 +85,29 @@ def _at_least(a: float, b: float, bounds: tuple[float, float]) -> Interval:
     return Interval(middle - width / 2, middle + width / 2)
 
 
+def useful_degree(
+    interval: Interval,
+    theta: NDArray[np.float64],
+    bounds: tuple[float, float],
+    reduction: NDArray[np.float64],
+    degree: int,
+) -> int:
+    """Return `degree`, or as much of it as serves and can be computed.
+
+    After d steps, the components that the filter damps are smaller by ``cosh(d arcosh(σ_i))``, where σ_i says how far
+    outside the interval θ_i lies, in halfwidths from the middle (E. Di Napoli's group chooses degrees so in ChASE: J.
+    Winkelmann, P. Springer, E. Di Napoli, ACM Trans. Math. Softw. 45, 2019). Once that is the `reduction` of the
+    residual that is still wanted, further steps are waste. The other way round, ends of the spectrum that no Ritz value
+    has come near yet are amplified so much by a high degree that they would overflow.
+    """
+    middle, halfwidth = (interval.a + interval.b) / 2, (interval.b - interval.a) / 2
+    rate = np.arccosh(np.maximum(abs(interval.shifts(theta) - middle) / halfwidth, 1.0))
+    enough = np.max(np.log(2.0 * np.maximum(reduction, 1.0)) / rate) + SPARE_STEPS
+    farthest = np.arccosh(max(1.0, *(abs(bound - middle) / halfwidth for bound in bounds)))
+    computable = np.log(LARGEST_GROWTH) / max(float(farthest), 1e-300)
+    return int(max(min(degree, enough, computable), LEAST_DEGREE))
+
+
 def chebyshev(pencil: Pencil, R: Block, theta: NDArray[np.float64], interval: Interval, degree: int) -> Block:
     """Return the iterate of `degree` steps of Chebyshev's iteration for ``(A - θ_i) y_i = r_i``, from zero.
 
@@ -89,11 +120,11 @@ def chebyshev(pencil: Pencil, R: Block, theta: NDArray[np.float64], interval: In
     halfwidth = (interval.b - interval.a) / 2
     sigma = centre / halfwidth
     rho = 1.0 / sigma
-    D = engine.combine([R], [np.diag(1.0 / centre)])
-    Y = D
+    steps = []
     for _ in range(degree - 1):
         following = 1.0 / (2.0 * sigma - rho)
-        R, D, Y = engine.chebyshev_step(pencil.operator, shift, following * rho, 2.0 * following / halfwidth, R, D, Y)
+        steps.append((following * rho, 2.0 * following / halfwidth))
         rho = following
-    pencil.applications += (degree - 1) * len(theta)
-    return Y
+    pencil.applications += len(steps) * len(theta)
+    D = engine.combine([R], [np.diag(1.0 / centre)])
+    return engine.chebyshev_iteration(pencil.operator, shift, steps, R, D)

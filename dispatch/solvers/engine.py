@@ -100,6 +100,19 @@ class BlockEngine(ABC):
         D = self.combine([D, R], [np.diag(a), np.diag(b)])
         return R, D, self.combine([Y, D], [eye, eye])
 
+    def chebyshev_iteration(
+        self, A: Operator, theta: Small, steps: Sequence[tuple[Small, Small]], R: Block, D: Block
+    ) -> Block:
+        """Return the iterate after a Chebyshev step for each ``(a, b)`` of `steps`; the first iterate is `D`.
+
+        A device may compute it less accurately than in `dtype`: what comes out is a direction to search in.
+        `R` and `D` are given up.
+        """
+        Y = D
+        for a, b in steps:
+            R, D, Y = self.chebyshev_step(A, theta, a, b, R, D, Y)
+        return Y
+
 
 def column_norms(engine: BlockEngine, X: Block) -> NDArray[np.float64]:
     """Return the 2-norms of the columns of `X`."""

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from dispatch.solvers.convergence import Accuracy, Stagnation
 from dispatch.solvers.engine import Block, Small
 from dispatch.solvers.pencil import Pencil
-from dispatch.solvers.preconditioners import Preconditioner
+from dispatch.solvers.preconditioners import Preconditioner, State
 from dispatch.solvers.problem import Which
 from dispatch.solvers.rayleigh_ritz import conjugate_directions, ritz_pairs
 from dispatch.solvers.result import Iteration, Status
@@ -159,7 +159,8 @@ def lobpcg(
             previous = None
             continue
         active = np.flatnonzero(~accurate)[: setting.block]
-        W = precondition(engine.columns(R, active), theta[active], theta[: setting.kept], iteration)
+        progress = State(theta[active], norms[active] / limits[active], theta[: setting.kept], iteration)
+        W = precondition(engine.columns(R, active) if len(active) < k else R, progress)
         before = space.size
         previous = C[:, active]
         if space.extend(W, len(active)) == 0:

@@ -1,4 +1,8 @@
-"""Orthonormalize a block in the M-inner product, against the blocks of a basis: project twice, then CholQR.
+"""Orthonormalize a block in the M-inner product, against the blocks of a basis: twice, each time in one pass.
+
+A sweep takes the Gram matrices of the block with the basis and with itself, from which follows, by Pythagoras, the Gram
+matrix of what is outside the basis; projection and Cholesky QR are then one linear combination. The second sweep mends
+what cancellation has spoilt in the first. A vector that lies in the basis almost wholly is projected first by itself.
 
 Cholesky QR squares the condition number, so it is repeated until the factors show that nothing was lost, a test that
 needs no further Gram matrix. Where the Cholesky factorisation fails, the block is numerically dependent, and SVQB
@@ -6,6 +10,8 @@ finds the directions that are left.
 
 References
 ----------
+E. Carson, K. Lund, M. Rozložník, S. Thomas, "Block Gram-Schmidt algorithms and their stability properties", Linear
+Algebra Appl. 638 (2022): BCGS-PIP, the combined projection.
 U. Hetmaniuk, R. Lehoucq, "Basis selection in LOBPCG", J. Comput. Phys. 218 (2006): why the basis must be orthonormal.
 A. Stathopoulos, K. Wu, "A block orthogonalization procedure with constant synchronization requirements", SIAM J. Sci.
 Comput. 23 (2002), algorithm SVQB.
@@ -18,12 +24,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, eigh, solve_triangular
 
 from dispatch.solvers.engine import Block, BlockEngine, Small
 from dispatch.solvers.pencil import Pencil
 
-MOST_SWEEPS = 5
+MOST_SWEEPS = 6
+
+WELL_OUTSIDE = 1e-4
+"""Share of a vector's squared length outside the basis, from which Pythagoras tells it accurately enough."""
 
 
 def orthonormalize(
@@ -55,42 +65,48 @@ def orthonormalize(
         When a product with M or a vector is not finite.
     """
     engine = pencil.engine
-    norms = np.sqrt(np.maximum(_diagonal(engine.gram(W, W)), 0.0))
-    W, p = _rescale(engine, W, norms, norms > 0.0)
-    MW = W
+    basis, images = [Y for Y, _ in against], [MY for _, MY in against]
+    MW, noise = W, 0.0
     for sweep in range(MOST_SWEEPS):
-        if p == 0:
-            break
-        projections = [engine.gram(MY, W) for _, MY in against]
-        if against:
-            W = engine.combine([W, *(Y for Y, _ in against)], [np.eye(p), *(-C for C in projections)])
         MW = pencil.apply_M(W)
         G = engine.gram(W, MW)
-        squares = _diagonal(G)
-        if pencil.generalized and (squares < -10 * pencil.eps * abs(squares).max()).any():
-            name = pencil.metric
-            raise ValueError(f"{name} is not positive definite: a vector x has xᴴ {name} x = {squares.min():.3g}")
-        lengths = np.sqrt(np.maximum(squares, 0.0))
-        kept = lengths > 10 * pencil.eps
-        if sweep == 0 and not kept.all():
-            # What the projection has left of these is rounding noise.
-            W, p = _rescale(engine, W, lengths, kept)
+        lengths = _lengths(pencil, G)
+        if not (lengths > noise).all():
+            W, p = _rescale(engine, W, lengths, lengths > noise)
+            if p == 0:
+                break
+            noise = 0.0
             continue
-        T, growth, condition = _inverse_root(G, lengths, pencil.eps)
-        W = engine.combine([W], [T])
-        MW = W if not pencil.generalized else engine.combine([MW], [T])
-        p = T.shape[1]
+        projections = [engine.gram(MY, W) for MY in images]
+        # Pythagoras: the Gram matrix of what lies outside the basis, before it has been computed.
+        outside = G - sum(C.conj().T @ C for C in projections)
+        left = np.diag(outside).real / lengths**2
+        if (left < WELL_OUTSIDE).any():
+            # Too little is left to be told from rounding errors: project, and see how long it is.
+            T = np.diag(1.0 / lengths)
+            W = engine.combine([W, *basis], [T, *(-C @ T for C in projections)])
+            noise = 10 * pencil.eps
+            continue
+        T, growth, condition = _inverse_root(outside, lengths * np.sqrt(left), pencil.eps)
+        coefficients = [T, *(-C @ T for C in projections)]
+        W = engine.combine([W, *basis], coefficients)
+        MW = engine.combine([MW, *images], coefficients) if pencil.generalized else W
+        p, noise = T.shape[1], 0.0
         removed = max((float(abs(C).max(initial=0.0)) for C in projections), default=0.0)
         if growth < 10 and condition**2 < 100 and (not against or (sweep > 0 and removed < 0.1)):
             break
     return W, MW, p
 
 
-def _diagonal(G: Small) -> Small:
-    diagonal = np.diag(G).real
+def _lengths(pencil: Pencil, G: Small) -> NDArray[np.float64]:
+    """Return the M-norms of the vectors whose Gram matrix is `G`."""
     if not np.isfinite(G).all():
         raise FloatingPointError("a block of vectors contains NaN or infinity")
-    return diagonal
+    squares = np.asarray(np.diag(G).real, np.float64)
+    if pencil.generalized and (squares < -10 * pencil.eps * abs(squares).max(initial=0.0)).any():
+        name = pencil.metric
+        raise ValueError(f"{name} is not positive definite: a vector x has xᴴ {name} x = {squares.min():.3g}")
+    return np.sqrt(np.maximum(squares, 0.0))
 
 
 def _rescale(engine: BlockEngine, W: Block, lengths: Small, kept: Small) -> tuple[Block, int]:
@@ -109,7 +125,7 @@ def _inverse_root(G: Small, lengths: Small, eps: float) -> tuple[Small, float, f
     try:
         R = cholesky(scaled, check_finite=False)
         inverse = solve_triangular(R, np.eye(len(R)), check_finite=False)
-        condition = float(np.linalg.norm(R) * np.linalg.norm(inverse))
+        condition = float(np.linalg.norm(R, 2) * np.linalg.norm(inverse, 2))
     except LinAlgError:
         inverse = None
         condition = np.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,32 @@ from numpy.typing import NDArray
 from scipy.sparse import diags_array
 from scipy.sparse.linalg import LinearOperator
 
-from dispatch.solvers.chebyshev import chebyshev, unwanted_interval
+from dispatch.solvers.chebyshev import chebyshev, unwanted_interval, useful_degree
 from dispatch.solvers.engine import Block, BlockEngine
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.problem import EigenProblem, Which
+
+
+@dataclass(frozen=True)
+class State:
+    """How far the iteration is.
+
+    Attributes
+    ----------
+    theta : (p,) ndarray
+        The Ritz value of each residual.
+    reduction : (p,) ndarray
+        The factor by which each residual norm still has to fall.
+    ritz_values : (m,) ndarray
+        All Ritz values that are kept, the most wanted first.
+    iteration : int
+        Counts from 0.
+    """
+
+    theta: NDArray[np.float64]
+    reduction: NDArray[np.float64]
+    ritz_values: NDArray[np.float64]
+    iteration: int
 
 
 class Preconditioner(ABC):
@@ -29,7 +52,7 @@ class Preconditioner(ABC):
     reason: str
 
     @abstractmethod
-    def __call__(self, R: Block, theta: NDArray[np.float64], ritz_values: NDArray[np.float64], iteration: int) -> Block:
+    def __call__(self, R: Block, state: State) -> Block:
         """Return an approximation of ``(A - θ_i M)⁻¹ r_i`` for each column of the residual block `R`."""
 
 
@@ -41,7 +64,7 @@ class Nothing(Preconditioner):
     def __init__(self, reason: str) -> None:
         self.reason = reason
 
-    def __call__(self, R: Block, theta: NDArray[np.float64], ritz_values: NDArray[np.float64], iteration: int) -> Block:
+    def __call__(self, R: Block, state: State) -> Block:
         """Return `R`."""
         return R
 
@@ -54,7 +77,7 @@ class Product(Preconditioner):
         self._engine = engine
         self._operator = engine.operator(matrix)
 
-    def __call__(self, R: Block, theta: NDArray[np.float64], ritz_values: NDArray[np.float64], iteration: int) -> Block:
+    def __call__(self, R: Block, state: State) -> Block:
         """Return the matrix times `R`."""
         return self._engine.apply(self._operator, R)
 
@@ -67,21 +90,22 @@ class Chebyshev(Preconditioner):
         self.reason = reason
         self._pencil, self._which, self._bounds, self._degree = pencil, which, bounds, degree
 
-    def __call__(self, R: Block, theta: NDArray[np.float64], ritz_values: NDArray[np.float64], iteration: int) -> Block:
+    def __call__(self, R: Block, state: State) -> Block:
         """Return the filtered residuals."""
-        interval = unwanted_interval(self._which, ritz_values, self._bounds, iteration)
-        return chebyshev(self._pencil, R, theta, interval, self._degree)
+        interval = unwanted_interval(self._which, state.ritz_values, self._bounds, state.iteration)
+        degree = useful_degree(interval, state.theta, self._bounds, state.reduction, self._degree)
+        return chebyshev(self._pencil, R, state.theta, interval, degree)
 
 
 def filter_degree(problem: EigenProblem, vectors: int) -> int:
-    """Return the degree at which filtering costs about twice what the rest of an iteration does, in bytes moved.
+    """Return the degree at which filtering costs about four times what the rest of an iteration does, in bytes moved.
 
     An iteration on m vectors of w bytes streams about ``39 m w n`` bytes; a product ``(w + 4) nnz + 4 m w n``.
     """
     w = problem.dtype.itemsize
     iteration = 39 * vectors * w * problem.n
     product = (w + 4) * problem.stored + 4 * vectors * w * problem.n
-    return int(np.clip(2 * iteration // product, 8, 32))
+    return int(np.clip(4 * iteration // product, 8, 40))
 
 
 def jacobi(problem: EigenProblem, pencil: Pencil, reason: str) -> Product:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,34 @@ from scipy.sparse.linalg import LinearOperator
 from dispatch.solvers import BlockEngine, EigenProblem, Small
 from dispatch_cpu.parallel import run_over_rows
 
-ROWS = 2048
-"""Rows of a block that are worked on at a time: they stay in the cache of a core."""
+MULTIPLICATIONS = 1 << 18
+"""Multiplications of one dense product: as many as OpenBLAS still does on the calling thread, so that our threads, each
+with rows of its own, do not wait for its threads, and what is computed does not depend on how many it has."""
 
-WORTH_COMPILING = 200_000
-"""Elements times vectors below which SciPy's product serves: the compiled one is not loaded for it."""
+SPARSE_ROWS = 2048
+"""Rows of a sparse product that a thread takes at a time."""
+
+WORTH_COMPILING = 1_000_000
+"""Elements times vectors below which SciPy's product serves: loading the compiled one takes longer than it saves."""
+
+LANES = 16
+"""Columns of a single-precision block in a Chebyshev filter come in multiples of a vector register's."""
+
+SINGLE = {"d": np.float32, "D": np.complex64}
+"""What a filter computes in, where the blocks are double precision."""
+
+
+class SparseOperator:
+    """Sparse rows, and their elements in single precision once a filter has asked for them."""
+
+    def __init__(self, matrix: csr_array) -> None:
+        self.matrix = matrix
+
+    @cached_property
+    def single(self) -> NDArray[Any]:
+        """The elements in the precision of filters."""
+        data = self.matrix.data
+        return np.asarray(data, SINGLE.get(data.dtype.char, data.dtype))
 
 
 class CpuEngine(BlockEngine):
@@ -36,44 +60,54 @@ class CpuEngine(BlockEngine):
         return X
 
     def operator(self, matrix: csr_array | NDArray[Any] | LinearOperator) -> Any:
-        """Return the matrix itself."""
-        return matrix
+        """Return the matrix itself, sparse rows with room for their copy in single precision."""
+        return SparseOperator(matrix) if isinstance(matrix, csr_array) else matrix
 
     def apply(self, A: Any, X: NDArray[Any]) -> NDArray[Any]:
         """Return ``A X``: sparse rows by the compiled product, an operator by its own."""
-        if isinstance(A, csr_array) and self._compiled:
-            from dispatch_cpu.spmm import product
-
-            Y = np.empty((A.shape[0], X.shape[1]), self.dtype)
-            arguments = (A.indptr, A.indices, A.data, X, Y)
-            run_over_rows(lambda start, stop: product(*arguments, start, stop), A.shape[0], 4 * ROWS)
-            return Y
         if isinstance(A, LinearOperator):
             return self._checked(A, X)
-        return np.ascontiguousarray(A @ X, dtype=self.dtype)
+        if not isinstance(A, SparseOperator):
+            return np.ascontiguousarray(A @ X, dtype=self.dtype)
+        matrix = A.matrix
+        if not self._compiled:
+            return np.ascontiguousarray(matrix @ X, dtype=self.dtype)
+        from dispatch_cpu.spmm import product
+
+        Y = np.empty((matrix.shape[0], X.shape[1]), self.dtype)
+        arguments = (matrix.indptr, matrix.indices, matrix.data, X, Y)
+        run_over_rows(lambda start, stop: product(*arguments, start, stop), matrix.shape[0], SPARSE_ROWS)
+        return Y
 
     def gram(self, X: NDArray[Any], Y: NDArray[Any]) -> Small:
-        """Return ``Xᴴ Y``, in double precision; single-precision blocks are widened a few rows at a time."""
-        if self.dtype == self.small_dtype:
-            return np.asarray(X.conj().T @ Y)
-        total = np.zeros((X.shape[1], Y.shape[1]), self.small_dtype)
-        for start in range(0, self.n, ROWS):
-            rows = slice(start, start + ROWS)
-            total += X[rows].astype(self.small_dtype).conj().T @ Y[rows].astype(self.small_dtype)
-        return total
+        """Return ``Xᴴ Y``, in double precision: the sum of the products of a few rows each, in their order."""
+        wide = self.small_dtype
+        rows = _rows(X.shape[1] * Y.shape[1])
+        parts = np.empty((-(-len(X) // rows), X.shape[1], Y.shape[1]), wide)
+
+        def part(start: int, stop: int) -> None:
+            x, y = X[start:stop].astype(wide, copy=False), Y[start:stop].astype(wide, copy=False)
+            np.matmul(x.conj().T if wide.kind == "c" else x.T, y, out=parts[start // rows])
+
+        run_over_rows(part, len(X), rows)
+        return np.asarray(parts.sum(axis=0))
 
     def combine(self, blocks: Sequence[NDArray[Any]], coefficients: Sequence[Small]) -> NDArray[Any]:
         """Return ``Σ X_j C_j``, a few rows of all blocks at a time, so that each is read once."""
-        C = [np.asarray(coefficient).astype(self.dtype) for coefficient in coefficients]
-        result = np.empty((len(blocks[0]), C[0].shape[1]), self.dtype)
+        C = [_diagonal_or_whole(np.asarray(c).astype(self.dtype)) for c in coefficients]
+        columns = C[0].shape[-1]
+        result = np.empty((len(blocks[0]), columns), self.dtype)
 
         def rows(start: int, stop: int) -> None:
-            part = result[start:stop]
-            np.matmul(blocks[0][start:stop], C[0], out=part)
-            for X, coefficient in zip(blocks[1:], C[1:], strict=True):
-                part += X[start:stop] @ coefficient
+            total = result[start:stop]
+            if C[0].ndim == 1:
+                np.multiply(blocks[0][start:stop], C[0], out=total)
+            else:
+                np.matmul(blocks[0][start:stop], C[0], out=total)
+            for X, c in zip(blocks[1:], C[1:], strict=True):
+                total += X[start:stop] * c if c.ndim == 1 else X[start:stop] @ c
 
-        run_over_rows(rows, len(result), ROWS)
+        run_over_rows(rows, len(result), _rows(max(X.shape[1] for X in blocks) * columns))
         return result
 
     def columns(self, X: NDArray[Any], indices: Sequence[int] | NDArray[np.intp]) -> NDArray[Any]:
@@ -82,26 +116,62 @@ class CpuEngine(BlockEngine):
 
     def residual(self, AX: NDArray[Any], BX: NDArray[Any], theta: Small) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Return ``AX - BX diag(θ)`` and the norms of its columns."""
-        R = AX - BX * theta.astype(self.dtype.char.lower())
-        squares = np.einsum("ij,ij->j", R, R.conj(), dtype=self.small_dtype).real
-        return R, np.sqrt(np.asarray(squares, np.float64))
+        R = self.combine([AX, BX], [np.eye(len(theta)), -np.diag(theta)])
+        rows = _rows(R.shape[1] ** 2)
+        parts = np.empty((-(-len(R) // rows), R.shape[1]))
+
+        def part(start: int, stop: int) -> None:
+            r = R[start:stop]
+            parts[start // rows] = np.einsum("ij,ij->j", r, r.conj(), dtype=self.small_dtype).real
+
+        run_over_rows(part, len(R), rows)
+        return R, np.sqrt(parts.sum(axis=0))
 
     def chebyshev_step(
         self, A: Any, theta: Small, a: Small, b: Small, R: NDArray[Any], D: NDArray[Any], Y: NDArray[Any]
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Take the step in one pass over the matrix and the three blocks."""
-        if not (isinstance(A, csr_array) and self._compiled):
-            return super().chebyshev_step(A, theta, a, b, R, D, Y)
+        """Take the step in place."""
+        real = self.dtype.char.lower()
+        AD = self.apply(A, D)
+        AD -= D * theta.astype(real)
+        R -= AD
+        following = D * a.astype(real)
+        following += R * b.astype(real)
+        return R, following, Y + following if Y is D else np.add(Y, following, out=Y)
+
+    def chebyshev_iteration(
+        self, A: Any, theta: Small, steps: Sequence[tuple[Small, Small]], R: NDArray[Any], D: NDArray[Any]
+    ) -> NDArray[Any]:
+        """Take the steps in single precision, each in one pass over the matrix and the blocks.
+
+        A preconditioner need not be more accurate than that, and half the bytes move. Columns are brought to norm one
+        before they are rounded, and filled up with zeros to a multiple of a register's lanes.
+        """
+        if not (isinstance(A, SparseOperator) and self._compiled):
+            return super().chebyshev_iteration(A, theta, steps, R, D)
         from dispatch_cpu.spmm import chebyshev_step
 
-        if Y is D:
-            Y = D.copy()
-        following = np.empty_like(D)
-        real = self.dtype.char.lower()
-        scalars = (theta.astype(real), a.astype(real), b.astype(real))
-        arguments = (A.indptr, A.indices, A.data, *scalars, R, D, Y, following)
-        run_over_rows(lambda start, stop: chebyshev_step(*arguments, start, stop), self.n, 4 * ROWS)
-        return R, following, Y
+        p = R.shape[1]
+        width = -(-p // LANES) * LANES
+        single = A.single.dtype
+        sizes = np.maximum(abs(R).max(axis=0), np.finfo(np.float64).tiny)
+        R, D = (_filled_up(X / sizes, width, single) for X in (R, D))
+        Y, following = D.copy(), np.empty_like(D)
+        matrix = A.matrix
+
+        def real(x: Small) -> NDArray[Any]:
+            return np.concatenate([x, np.zeros(width - p)]).astype(single.char.lower())
+
+        shift = real(theta)
+        for a, b in steps:
+            arguments = (matrix.indptr, matrix.indices, A.single, shift, real(a), real(b), R, D, Y, following)
+
+            def rows(start: int, stop: int, arguments: Any = arguments) -> None:
+                chebyshev_step(*arguments, start, stop)
+
+            run_over_rows(rows, self.n, SPARSE_ROWS)
+            D, following = following, D
+        return np.asarray(Y[:, :p] * sizes, self.dtype, order="C")
 
     def _checked(self, A: LinearOperator, X: NDArray[Any]) -> NDArray[Any]:
         Y = np.asarray(A.matmat(X))
@@ -110,3 +180,22 @@ class CpuEngine(BlockEngine):
         if not np.isfinite(Y).all():
             raise ValueError("the operator returned NaN or infinity for a finite block of vectors")
         return np.ascontiguousarray(Y, dtype=self.dtype)
+
+
+def _rows(multiplications: int) -> int:
+    """Return how many rows a dense product of so many multiplications a row takes at a time."""
+    return max(64, min(4096, MULTIPLICATIONS // max(multiplications, 1)))
+
+
+def _diagonal_or_whole(C: NDArray[Any]) -> NDArray[Any]:
+    """Return the diagonal of a diagonal matrix, and any other as it is."""
+    diagonal = np.diagonal(C)
+    if C.shape[0] == C.shape[1] and np.count_nonzero(C) == np.count_nonzero(diagonal):
+        return diagonal
+    return C
+
+
+def _filled_up(X: NDArray[Any], width: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    Y = np.zeros((len(X), width), dtype)
+    Y[:, : X.shape[1]] = X
+    return Y

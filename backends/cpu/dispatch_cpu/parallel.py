@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,16 +23,27 @@ def cores() -> int:
 def run_over_rows(kernel: Callable[[int, int], None], rows: int, chunk: int) -> None:
     """Call ``kernel(start, stop)`` for each range of `chunk` rows, on all cores; the kernel must release the GIL.
 
-    An exception in one range is raised here, after the ranges that had begun are done.
+    The calling thread takes part, so that a call never waits for threads that are busy with another one. An exception
+    in one range is raised here, after the ranges that had begun are done.
     """
-    ranges = [(start, min(start + chunk, rows)) for start in range(0, rows, chunk)]
-    if len(ranges) < 2 or cores() == 1:
-        for start, stop in ranges:
-            kernel(start, stop)
-        return
-    futures = [_threads().submit(kernel, start, stop) for start, stop in ranges]
-    for future in futures:
-        future.result()
+    starts = deque(range(0, rows, chunk))
+
+    def work() -> None:
+        while starts:
+            try:
+                start = starts.popleft()
+            except IndexError:
+                return
+            kernel(start, min(start + chunk, rows))
+
+    helpers = [_threads().submit(work) for _ in range(min(cores(), len(starts)) - 1)]
+    try:
+        work()
+    finally:
+        starts.clear()
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
 
 
 def _threads() -> ThreadPoolExecutor:
