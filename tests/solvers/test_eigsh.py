@@ -207,7 +207,7 @@ def test_a_run_that_does_not_converge_raises_with_what_did():
     with pytest.raises(
         dispatch.NoConvergence, match="the iterations are used up; the largest residual norm is"
     ) as caught:
-        dispatch.eigsh(A, k=10, which="SA", maxiter=12)
+        dispatch.eigsh(A, k=10, which="SA", maxiter=8)
     error = caught.value
     assert isinstance(error, sla.ArpackNoConvergence)
     assert len(error.eigenvalues) == error.eigenvectors.shape[1] == len(error.residual_norms) < 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -135,9 +135,9 @@ class CpuEngine(BlockEngine):
         AD = self.apply(A, D)
         AD -= D * theta.astype(real)
         R -= AD
-        following = D * a.astype(real)
+        following: NDArray[Any] = D * a.astype(real)
         following += R * b.astype(real)
-        return R, following, Y + following if Y is D else np.add(Y, following, out=Y)
+        return R, following, Y + following
 
     def chebyshev_iteration(
         self, A: Any, theta: Small, steps: Sequence[tuple[Small, Small]], R: NDArray[Any], D: NDArray[Any]
@@ -148,7 +148,7 @@ class CpuEngine(BlockEngine):
         before they are rounded, and filled up with zeros to a multiple of a register's lanes.
         """
         if not (isinstance(A, SparseOperator) and self._compiled):
-            return super().chebyshev_iteration(A, theta, steps, R, D)
+            return np.asarray(super().chebyshev_iteration(A, theta, steps, R, D))
         from dispatch_cpu.spmm import chebyshev_step
 
         p = R.shape[1]
@@ -165,11 +165,7 @@ class CpuEngine(BlockEngine):
         shift = real(theta)
         for a, b in steps:
             arguments = (matrix.indptr, matrix.indices, A.single, shift, real(a), real(b), R, D, Y, following)
-
-            def rows(start: int, stop: int, arguments: Any = arguments) -> None:
-                chebyshev_step(*arguments, start, stop)
-
-            run_over_rows(rows, self.n, SPARSE_ROWS)
+            run_over_rows(partial(chebyshev_step, *arguments), self.n, SPARSE_ROWS)
             D, following = following, D
         return np.asarray(Y[:, :p] * sizes, self.dtype, order="C")
 
