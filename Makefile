@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PROJECTS := pyproject.toml $(wildcard backends/*/pyproject.toml)
+EMPTY    :=
+SPACE    := $(EMPTY) $(EMPTY)
 PLUGINS  := $(patsubst %/pyproject.toml,%,$(wildcard backends/*/pyproject.toml))
 
 .PHONY: demo test lint docs bench dist clean
@@ -16,7 +18,7 @@ test: $(VENV)/.installed lint
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	MYPYPATH=$(subst $(SPACE),:,$(PLUGINS)) $(BIN)/mypy -p dispatch $(patsubst backends/%,-p dispatch_%,$(PLUGINS))
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/mkdocs build --strict

@@ -1,0 +1,153 @@
+"""OpenCL devices as a backend: GPUs by their drivers, CPUs through PoCL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from dispatch.backend import Backend, BackendUnavailableError, Device
+from dispatch_opencl import faults
+from dispatch_opencl.devices import describe, find_devices
+from dispatch_opencl.traits import Traits, kind_of
+
+if TYPE_CHECKING:
+    from dispatch.operations.call import Call
+    from dispatch.solvers import BlockEngine, EigenProblem
+    from dispatch_opencl.runtime import Runtime
+
+LAUNCH_SECONDS = {"cpu": 1e-4, "gpu": 2e-5, "accelerator": 1e-4, "simulator": 1.0}
+"""What it takes to start a kernel and to see its result."""
+
+BYTES_PER_SECOND = {"cpu": 5e9, "gpu": 200e9, "accelerator": 10e9, "simulator": 1e6}
+"""Cautious figures for the memory bandwidth; a CPU's is half of what the CPU backend counts with."""
+
+TRANSFER_BYTES_PER_SECOND = 10e9
+"""Bandwidth to a device with its own memory."""
+
+TYPICAL_PASSES_OF_EIGSH = 400
+"""How often a typical solution multiplies by the matrix."""
+
+
+class OpenCLBackend(Backend):
+    """Runs kernels on the OpenCL devices of this machine.
+
+    Parameters
+    ----------
+    traits : callable
+        Returns the `Traits` of a `pyopencl.Device`; another one than the default lets a device be taken for what it is
+        not, as tests do.
+    """
+
+    name: ClassVar[str] = "opencl"
+
+    def __init__(self, traits: Callable[[Any], Traits] = Traits.of) -> None:
+        self._traits = traits
+        self._lock = threading.Lock()
+        self._devices: dict[str, Any] = {}
+        self._runtimes: dict[Any, Runtime] = {}
+
+    def probe(self) -> Sequence[Device]:
+        """Return the usable devices, GPUs first."""
+        self._refuse_after_fork()
+        faults.note_start()
+        found = find_devices()
+        self._devices = {f"opencl:{index}": device for index, device in enumerate(found)}
+        return [
+            Device(name, kind_of(device), describe(device), device.global_mem_size)
+            for name, device in self._devices.items()
+        ]
+
+    def supports(self, call: Call, device: Device) -> str | Literal[True]:
+        """Return True for problems whose arithmetic the device has."""
+        lost = faults.lost_by_fork()
+        if lost:
+            return f"{lost}; {faults.FORK_REMEDY}"
+        if hasattr(call.operand, "__cuda_array_interface__"):
+            return "the operand is on a CUDA device and is never copied silently; copy it to the host yourself"
+        fp64 = self._traits(self._devices[device.name]).fp64
+        if call.operation == "sum":
+            return why_not_sum(call, fp64) or True
+        dtype = call.arguments["problem"].dtype
+        if dtype.char in "dD" and not fp64:
+            return f"the device has no double precision, and {dtype} needs it; convert A to float32 or complex64"
+        return True
+
+    def cost(self, call: Call, device: Device) -> float:
+        """Return the time for the launches, for reading the operand as often as needed, and to get it there."""
+        passes = 1 if call.operation == "sum" else TYPICAL_PASSES_OF_EIGSH
+        transfer = 0.0 if device.kind == "cpu" else call.nbytes / TRANSFER_BYTES_PER_SECOND
+        return passes * (LAUNCH_SECONDS[device.kind] + call.nbytes / BYTES_PER_SECOND[device.kind]) + transfer
+
+    def sum(
+        self,
+        a: Any,
+        axis: int | tuple[int, ...] | None,
+        dtype: Any,
+        out: Any,
+        keepdims: bool,
+        initial: Any,
+        where: Any,
+        *,
+        device: Device,
+    ) -> Any:
+        """Run `dispatch.sum` on the device."""
+        from dispatch.reduction import prepare
+        from dispatch_opencl.host_sum import sum_host_array
+
+        array = np.asarray(a)
+        arguments = (axis, dtype, out, keepdims, initial, where)
+        return sum_host_array(self.runtime(device.name), array, prepare(array, *arguments), arguments)
+
+    def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:
+        """Return the kernels for `problem`."""
+        from dispatch_opencl.engine import OpenCLEngine
+
+        return OpenCLEngine(problem, self.runtime(device.name))
+
+    def runtime(self, name: str) -> Runtime:
+        """Return the device of that name in use; afresh, where it failed before.
+
+        Raises
+        ------
+        BackendUnavailableError
+            After a fork.
+        """
+        from dispatch_opencl.runtime import Runtime
+
+        self._refuse_after_fork()
+        device = self._devices[name]
+        with self._lock:
+            runtime = self._runtimes.get(device)
+            if runtime is None or runtime.lost:
+                runtime = self._runtimes[device] = Runtime(name, device, self._traits(device))
+            return runtime
+
+    def _refuse_after_fork(self) -> None:
+        lost = faults.lost_by_fork()
+        if lost:
+            raise BackendUnavailableError(lost, faults.FORK_REMEDY)
+
+
+def why_not_sum(call: Call, fp64: bool) -> str:
+    """Return why a sum cannot run on a device with or without double precision, or the empty string."""
+    from dispatch.reduction import accumulator_dtype, operation_dtype
+    from dispatch_opencl.summation import why_not
+
+    if (
+        call.array_type is not np.ndarray
+        and hasattr(call.operand, "dtype")
+        and not isinstance(call.operand, np.generic)
+    ):
+        return f"a {call.array_type.__qualname__} has a sum of its own, which runs on the host"
+    given = np.asarray(call.operand) if call.dtype is None else call.operand
+    dtype, out = call.arguments.get("dtype"), call.arguments.get("out")
+    try:
+        operation = operation_dtype(
+            given.dtype, None if dtype is None else np.dtype(dtype), None if out is None else out.dtype
+        )
+    except (TypeError, AttributeError):
+        return ""  # an error in the arguments is raised by the call itself
+    return why_not(given.dtype, operation, accumulator_dtype(operation), fp64)

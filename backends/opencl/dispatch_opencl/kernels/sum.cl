@@ -1,0 +1,292 @@
+// Sums over one group of axes; the host calls these kernels until no reduced group is left.
+//
+// Given by build options: T, the elements' type in memory, and HALF, is it float16; OP, the type that each is cast to
+// first, where that rounds; ACC, the type of the sums, and FLOATING, is it a floating-point type; COND, the signed integer
+// type of its size; LANES, elements of a vector; CONTIGUOUS, are the elements of a vector neighbours, in the mask, too;
+// MASKED, is there a mask; STREAMS, the distribution of work; COOPERATE, do the items of a group share a row; STRIPE,
+// vectors of columns that an item walks side by side.
+//
+// Accuracy: a vector of sums adds 16 vectors by a tree of depth 5 and then adds the result to a pair hi + lo in which no
+// rounding error is lost (D. E. Knuth, TAOCP 2, 4.2.2, theorem B). For n elements of precision u, the error of a sum is
+// thus bounded by some ten u times the sum of the absolute values, whatever n is. Nothing depends on how many items there
+// are.
+
+#define PASTE(a, b) a##b
+#define VECTOR(type, lanes) PASTE(type, lanes)
+#define CONVERT_TO(type) VECTOR(VECTOR(convert_, type), LANES)
+
+typedef VECTOR(ACC, LANES) SUMS;
+typedef VECTOR(COND, LANES) CONDITION;
+
+// Adding -0.0 changes nothing, not even the sign of zero.
+#if FLOATING
+#define NEUTRAL ((ACC)-0.0f)
+#else
+#define NEUTRAL ((ACC)0)
+#endif
+
+#if LANES == 8
+#define GATHER(type, p, s) ((VECTOR(type, LANES))((p)[0], (p)[s], (p)[2 * (s)], (p)[3 * (s)], (p)[4 * (s)], \
+                                                  (p)[5 * (s)], (p)[6 * (s)], (p)[7 * (s)]))
+#define GATHER_HALF(p, s) ((float8)(vload_half(0, p), vload_half(s, p), vload_half(2 * (s), p), \
+                                    vload_half(3 * (s), p), vload_half(4 * (s), p), vload_half(5 * (s), p), \
+                                    vload_half(6 * (s), p), vload_half(7 * (s), p)))
+#else
+#define GATHER(type, p, s) ((VECTOR(type, LANES))((p)[0], (p)[s], (p)[2 * (s)], (p)[3 * (s)]))
+#define GATHER_HALF(p, s) ((float4)(vload_half(0, p), vload_half(s, p), vload_half(2 * (s), p), \
+                                    vload_half(3 * (s), p)))
+#endif
+
+// A vector of elements at any address. vload is not inlined by some compilers for CPUs, so Clang gets a pointer.
+#ifdef __clang__
+#if !HALF
+typedef VECTOR(T, LANES) LOOSE __attribute__((aligned(sizeof(T))));
+#endif
+typedef VECTOR(uchar, LANES) LOOSE_MASK __attribute__((aligned(1)));
+#define NEIGHBOURS(p) (*(__global const LOOSE *)(p))
+#define MASK_NEIGHBOURS(p) (*(__global const LOOSE_MASK *)(p))
+#else
+#define NEIGHBOURS(p) VECTOR(vload, LANES)(0, p)
+#define MASK_NEIGHBOURS(p) VECTOR(vload, LANES)(0, p)
+#endif
+
+// Where to read: elements, and the mask, which may be absent; strides of both in elements.
+typedef struct {
+    __global const T *a;
+    __global const uchar *m;
+} PLACE;
+
+typedef struct {
+    long a, m;
+} STRIDE;
+
+inline PLACE moved(PLACE place, STRIDE stride, long steps)
+{
+    return (PLACE){place.a + stride.a * steps, place.m + stride.m * steps};
+}
+
+// One element, or nothing where the mask says so.
+inline ACC element(PLACE place)
+{
+#if MASKED
+    if (!place.m[0])
+        return NEUTRAL;
+#endif
+#if HALF
+    return (ACC)vload_half(0, place.a);
+#elif defined(OP)
+    return (ACC)(OP)place.a[0];
+#else
+    return (ACC)place.a[0];
+#endif
+}
+
+// LANES elements.
+inline SUMS elements(PLACE place, STRIDE lane)
+{
+#if HALF && CONTIGUOUS
+    SUMS x = CONVERT_TO(ACC)(VECTOR(vload_half, LANES)(0, place.a));
+#elif HALF
+    SUMS x = CONVERT_TO(ACC)(GATHER_HALF(place.a, lane.a));
+#else
+#if CONTIGUOUS
+    VECTOR(T, LANES) v = NEIGHBOURS(place.a);
+#else
+    VECTOR(T, LANES) v = GATHER(T, place.a, lane.a);
+#endif
+#ifdef OP
+    SUMS x = CONVERT_TO(ACC)(CONVERT_TO(OP)(v));
+#else
+    SUMS x = CONVERT_TO(ACC)(v);
+#endif
+#endif
+#if MASKED
+#if CONTIGUOUS
+    VECTOR(uchar, LANES) m = MASK_NEIGHBOURS(place.m);
+#else
+    VECTOR(uchar, LANES) m = GATHER(uchar, place.m, lane.m);
+#endif
+    x = select((SUMS)(NEUTRAL), x, CONVERT_TO(COND)(m) != 0);
+#endif
+    return x;
+}
+
+#if FLOATING
+typedef struct {
+    SUMS hi, lo;
+} RUNNING;
+
+#define START ((RUNNING){(SUMS)(NEUTRAL), (SUMS)(NEUTRAL)})
+
+inline RUNNING added(RUNNING sum, SUMS x)
+{
+    SUMS s = sum.hi + x, z = s - sum.hi;
+    return (RUNNING){s, sum.lo + ((sum.hi - (s - z)) + (x - z))};
+}
+
+// hi + lo; but where hi has overflowed lo means nothing, and -0.0 must stay what it is.
+inline SUMS value(RUNNING sum) { return select(sum.hi + sum.lo, sum.hi, isinf(sum.hi) | (sum.lo == 0)); }
+#else
+typedef SUMS RUNNING;
+#define START ((SUMS)(0))
+inline RUNNING added(RUNNING sum, SUMS x) { return sum + x; }
+inline SUMS value(RUNNING sum) { return sum; }
+#endif
+
+#define DEPTH 16
+
+// The sum of DEPTH vectors, `step` apart.
+inline SUMS block(PLACE place, STRIDE lane, STRIDE step)
+{
+    SUMS chains[4];
+    for (int c = 0; c < 4; c++)
+        chains[c] = elements(moved(place, step, c), lane);
+    for (int k = 4; k < DEPTH; k += 4)
+        for (int c = 0; c < 4; c++)
+            chains[c] += elements(moved(place, step, k + c), lane);
+    return (chains[0] + chains[1]) + (chains[2] + chains[3]);
+}
+
+// The sums of `count` vectors, `step` apart.
+inline RUNNING walked(RUNNING sum, PLACE place, STRIDE lane, STRIDE step, long count)
+{
+    long i = 0;
+    for (; i + DEPTH <= count; i += DEPTH)
+        sum = added(sum, block(moved(place, step, i), lane, step));
+    if (i < count) {
+        SUMS rest = elements(moved(place, step, i), lane);
+        for (i++; i < count; i++)
+            rest += elements(moved(place, step, i), lane);
+        sum = added(sum, rest);
+    }
+    return sum;
+}
+
+inline ACC across(SUMS v)
+{
+#if LANES == 8
+    VECTOR(ACC, 4) w = v.lo + v.hi;
+#else
+    VECTOR(ACC, 4) w = v;
+#endif
+    VECTOR(ACC, 2) x = w.lo + w.hi;
+    return x.x + x.y;
+}
+
+// The first element that belongs to an outer index, which counts in C order over `ndim` axes. `axes` has three numbers
+// for each: extent, and stride in the elements and in the mask.
+inline PLACE outer_place(PLACE place, long index, long ndim, __global const long *axes)
+{
+    for (long d = ndim - 1; d >= 0; d--) {
+        __global const long *axis = axes + 3 * d;
+        place = moved(place, (STRIDE){axis[1], axis[2]}, index % axis[0]);
+        index /= axis[0];
+    }
+    return place;
+}
+
+// The tasks of this item, or of its group: a range of them, or every so many.
+#if STREAMS
+#define FOR_TASKS(t, tasks) \
+    for (long per = ((tasks) + get_global_size(0) - 1) / get_global_size(0), t = get_global_id(0) * per, \
+              stop = min((long)(tasks), t + per); t < stop; t++)
+#elif COOPERATE
+#define FOR_TASKS(t, tasks) for (long t = get_group_id(0); t < (tasks); t += get_num_groups(0))
+#else
+#define FOR_TASKS(t, tasks) for (long t = get_global_id(0); t < (tasks); t += get_global_size(0))
+#endif
+
+// Sums of rows: out[row, c] is the sum of chunk c of n elements, `stride` apart.
+__kernel void rows(__global const T *a, long a_start, __global const uchar *m, long m_start, long outer, long ndim,
+                   __global const long *axes, long n, long a_stride, long m_stride, long chunk, __global ACC *out)
+{
+    long chunks = (n + chunk - 1) / chunk;
+    STRIDE one = {a_stride, m_stride};
+    PLACE start = {a + a_start, m + m_start};
+#if COOPERATE
+    __local ACC tree[GROUP];
+    uint item = get_local_id(0), items = GROUP;
+#else
+    uint item = 0, items = 1;
+#endif
+    STRIDE step = {a_stride * LANES * items, m_stride * LANES * items};
+    FOR_TASKS (t, outer * chunks) {
+        long first = t % chunks * chunk, count = min(chunk, n - first), vectors = count / LANES;
+        PLACE place = moved(outer_place(start, t / chunks, ndim, axes), one, first);
+        long mine = (vectors + items - 1 - item) / items;
+        RUNNING sum = walked(START, moved(place, one, (long)item * LANES), one, step, mine);
+        ACC total = across(value(sum));
+        for (long i = vectors * LANES + item; i < count; i += items)
+            total += element(moved(place, one, i));
+#if COOPERATE
+        tree[item] = total;
+        for (uint width = GROUP / 2; width; width >>= 1) {
+            barrier(CLK_LOCAL_MEM_FENCE);
+            if (item < width)
+                tree[item] += tree[item + width];
+        }
+        if (item == 0)
+            out[t] = tree[0];
+        barrier(CLK_LOCAL_MEM_FENCE);
+#else
+        out[t] = total;
+#endif
+    }
+}
+
+// Sums of columns: out[index, c, j] is the sum over chunk c of n rows in column j of m. Of a further row behind the last
+// there are only the first `ragged` columns.
+__kernel void columns(__global const T *a, long a_start, __global const uchar *m, long m_start, long outer, long ndim,
+                      __global const long *axes, long n, long a_stride, long m_stride, long chunk, long width,
+                      long a_lane, long m_lane, long ragged, __global ACC *out)
+{
+    long chunks = max((n + chunk - 1) / chunk, 1L), stripes = (width + STRIPE * LANES - 1) / (STRIPE * LANES);
+    STRIDE row = {a_stride, m_stride}, lane = {a_lane, m_lane};
+    PLACE start = {a + a_start, m + m_start};
+    FOR_TASKS (t, outer * chunks * stripes) {
+        long c = t / stripes % chunks, first = c * chunk, count = min(chunk, n - first);
+        long j = t % stripes * (STRIPE * LANES), end = min(width, j + STRIPE * LANES), vectors = (end - j) / LANES;
+        PLACE place = moved(outer_place(start, t / stripes / chunks, ndim, axes), row, first);
+        __global ACC *o = out + t / stripes * width;
+        long more = c == chunks - 1 ? ragged : 0;
+        RUNNING sums[STRIPE];
+        for (int v = 0; v < vectors; v++)
+            sums[v] = START;
+        // By blocks of rows: each is read along the stripe before the next.
+        for (long r = 0; r < count; r += DEPTH)
+            for (int v = 0; v < vectors; v++)
+                sums[v] = walked(sums[v], moved(moved(place, row, r), lane, j + v * LANES), lane, row,
+                                 min((long)DEPTH, count - r));
+        for (int v = 0; v < vectors; v++) {
+            long at = j + v * LANES;
+            PLACE behind = moved(place, row, count);
+            if (more >= at + LANES)
+                sums[v] = added(sums[v], elements(moved(behind, lane, at), lane));
+            SUMS total = value(sums[v]);
+            ACC results[LANES];
+            VECTOR(vstore, LANES)(total, 0, results);
+            for (int k = 0; k < LANES; k++) {
+                if (more > at + k && more < at + LANES)
+                    results[k] += element(moved(behind, lane, at + k));
+                o[at + k] = results[k];
+            }
+        }
+        // Columns that do not fill a vector, one at a time, the lanes along the rows.
+        for (j += vectors * LANES; j < end; j++) {
+            PLACE top = moved(place, lane, j);
+            RUNNING sum = START;
+            ACC total = NEUTRAL;
+            for (long r = 0; r < count; r += DEPTH) {
+                ACC rest = NEUTRAL;
+                for (long k = r; k < min(r + DEPTH, count); k++)
+                    rest += element(moved(top, row, k));
+                SUMS x = (SUMS)(NEUTRAL);
+                x.s0 = rest;
+                sum = added(sum, x);
+            }
+            if (j < more)
+                total = element(moved(top, row, count));
+            o[j] = across(value(sum)) + total;
+        }
+    }
+}

@@ -1,0 +1,199 @@
+"""`Runtime`: a device in use, with its context, its queue, its compiled programs and its pool of buffers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import warnings
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch_opencl.faults import DeviceError, KernelBuildError, lost_by_fork, translated
+from dispatch_opencl.memory import DeviceMemory, HostMemory, Pool
+from dispatch_opencl.traits import Traits
+
+logger = logging.getLogger(__name__)
+
+IDLE_SHARE = 4
+"""The pool keeps at most one of so many parts of the device's memory idle."""
+
+
+class Runtime:
+    """A device, ready to run kernels. Every method may be called from any thread.
+
+    Parameters
+    ----------
+    name : str
+        The device's name in messages, such as ``"opencl:0"``.
+    device : pyopencl.Device
+        The device.
+    traits : Traits
+        Its properties.
+    queue : pyopencl.CommandQueue, optional
+        A queue of the caller's, to run on; by default a new in-order queue of a new context.
+    """
+
+    def __init__(self, name: str, device: Any, traits: Traits, queue: Any = None) -> None:
+        import pyopencl as cl
+
+        self.name = name
+        self.device = device
+        self.traits = traits
+        self.lost = False
+        self._lock = threading.RLock()
+        self._programs: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
+        with self.guard():
+            self.context = cl.Context([device]) if queue is None else queue.context
+            self.queue = cl.CommandQueue(self.context, device) if queue is None else queue
+        self.pool = Pool(self._create, traits.memory // IDLE_SHARE)
+
+    def guard(self) -> contextlib.AbstractContextManager[None]:
+        """Give a context in which PyOpenCL's errors are turned into ours."""
+        return translated(self.name, self._abandon)
+
+    def _abandon(self) -> None:
+        self.lost = True
+
+    def kernel(self, file: str, name: str, options: Sequence[str] = ()) -> Any:
+        """Return a kernel of a source file, built with `options` on the first request.
+
+        Raises
+        ------
+        KernelBuildError
+            With the compiler's log.
+        """
+        key = (file, tuple(options))
+        kernels = self._programs.get(key)
+        if kernels is None:
+            with self._lock:
+                kernels = self._programs.get(key)
+                if kernels is None:
+                    kernels = self._programs[key] = self._build(file, key[1])
+        return kernels[name]
+
+    def _build(self, file: str, options: tuple[str, ...]) -> dict[str, Any]:
+        import pyopencl as cl
+
+        # -w: a loop that a compiler does not unroll is no news to the user.
+        flags = ["-w", *options, f"-DFP64={int(self.traits.fp64)}", f"-DGROUP={self.traits.group}"]
+        program = cl.Program(self.context, source(file))
+        try:
+            with warnings.catch_warnings():
+                # A log is written by some compilers for a success, too.
+                warnings.simplefilter("ignore", cl.CompilerWarning)
+                program.build(flags, devices=[self.device])
+        except cl.Error as error:
+            raise KernelBuildError(
+                f"{self.name}: the compiler of {self.device.platform.name.strip()}, driver "
+                f"{self.device.driver_version}, rejected {file} with the options {' '.join(flags)}: {error}. "
+                "Update the driver, or use backend='cpu'"
+            ) from error
+        logger.debug("%s: built %s with %s", self.name, file, " ".join(flags))
+        return {kernel.function_name: kernel for kernel in program.all_kernels()}
+
+    def launch(self, kernel: Any, items: Sequence[int], group: Sequence[int], *arguments: Any) -> Any:
+        """Enqueue a kernel and return its event. Integers are passed as `long`, memory by its buffer."""
+        import pyopencl as cl
+
+        converted = [_argument(argument) for argument in arguments]
+        # A kernel object holds the arguments between the two calls, so nobody may come in between.
+        with self._lock, self.guard():
+            self._check()
+            kernel.set_args(*converted)
+            return cl.enqueue_nd_range_kernel(self.queue, kernel, tuple(items), tuple(group))
+
+    def allocate(self, nbytes: int) -> DeviceMemory:
+        """Return device memory of at least `nbytes` bytes, with undefined contents.
+
+        Raises
+        ------
+        MemoryError
+            When the device has not so much, even after the pool has been emptied.
+        """
+        with self.guard():
+            self._check()
+            return self.pool.take(nbytes)
+
+    def _create(self, nbytes: int) -> Any:
+        import pyopencl as cl
+
+        try:
+            return cl.Buffer(self.context, cl.mem_flags.READ_WRITE, nbytes)
+        except cl.MemoryError:
+            self.pool.trim()
+            return cl.Buffer(self.context, cl.mem_flags.READ_WRITE, nbytes)
+
+    def wrap(self, host: NDArray[Any]) -> HostMemory:
+        """Return a read-only buffer with the elements of a contiguous host array.
+
+        Where the device computes on the host's memory and the array is aligned for it, the buffer is the array itself;
+        otherwise it is a copy on the device.
+        """
+        import pyopencl as cl
+
+        shared = self.traits.unified and host.ctypes.data % self.traits.alignment == 0
+        flags = cl.mem_flags.USE_HOST_PTR if shared else cl.mem_flags.COPY_HOST_PTR
+        with self.guard():
+            self._check()
+            buffer = cl.Buffer(self.context, cl.mem_flags.READ_ONLY | flags, hostbuf=host)
+        return HostMemory(buffer, host, self._finish if shared else _nothing)
+
+    def write(self, memory: DeviceMemory, host: NDArray[Any]) -> Any:
+        """Enqueue a copy to the device and return its event, which keeps the host array alive."""
+        import pyopencl as cl
+
+        with self._lock, self.guard():
+            self._check()
+            return cl.enqueue_copy(self.queue, memory.buffer, host, is_blocking=False)
+
+    def constant(self, host: NDArray[Any]) -> DeviceMemory:
+        """Return device memory with a copy of a small host array."""
+        memory = self.allocate(host.nbytes)
+        self.write(memory, host)
+        return memory
+
+    def read(self, host: NDArray[Any], memory: DeviceMemory) -> None:
+        """Fill a contiguous host array from the device; returns when everything enqueued before is done as well."""
+        import pyopencl as cl
+
+        with self.guard():
+            with self._lock:
+                self._check()
+                event = cl.enqueue_copy(self.queue, host, memory.buffer, is_blocking=False)
+            event.wait()
+
+    def flush(self) -> None:
+        """Let the device begin with what is enqueued."""
+        with self.guard():
+            self.queue.flush()
+
+    def _finish(self) -> None:
+        """Wait until everything enqueued is done, if the device still answers."""
+        if not self.lost and not lost_by_fork():
+            with contextlib.suppress(Exception):
+                self.queue.finish()
+
+    def _check(self) -> None:
+        if self.lost:
+            raise DeviceError(f"{self.name} failed in an earlier step of this call; call again")
+
+
+def _nothing() -> None:
+    pass
+
+
+def _argument(argument: Any) -> Any:
+    if isinstance(argument, (DeviceMemory, HostMemory)):
+        return argument.buffer
+    return np.int64(argument) if isinstance(argument, int) else argument
+
+
+def source(file: str) -> str:
+    """Return a kernel file of this package, with the common definitions before it."""
+    folder = files("dispatch_opencl") / "kernels"
+    return "\n".join((folder / name).read_text("utf-8") for name in ("scalars.cl", file))

@@ -1,0 +1,176 @@
+"""`Summation`: the passes of one sum over data that a device can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from dispatch.reduction import Group, Reduction
+from dispatch_opencl.memory import DeviceMemory
+from dispatch_opencl.passes import LANES, STRIPE, Pass, next_pass
+from dispatch_opencl.runtime import Runtime
+
+CL_TYPES = {
+    "b1": "uchar", "i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint",
+    "i8": "long", "u8": "ulong", "f2": "half", "f4": "float", "f8": "double",
+}  # fmt: skip
+"""OpenCL's names for the kinds and sizes of real numbers."""
+
+
+def real_part(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of the real and imaginary parts; of a real dtype, itself."""
+    return np.dtype(dtype.char.lower()) if dtype.kind == "c" else dtype
+
+
+def cl_type(dtype: np.dtype[Any]) -> str:
+    """Return OpenCL's name for a real dtype."""
+    return CL_TYPES[f"{dtype.kind}{dtype.itemsize}"]
+
+
+def why_not(operand: np.dtype[Any], operation: np.dtype[Any], accumulator: np.dtype[Any] | None, fp64: bool) -> str:
+    """Return why a device cannot sum elements of `operand` as `operation`, or the empty string."""
+    real, op = real_part(operand), real_part(operation)
+    if accumulator is None or f"{real.kind}{real.itemsize}" not in CL_TYPES:
+        return f"the device has no arithmetic for {operand} summed as {operation}"
+    if not operand.isnative:
+        return f"the elements ({operand.str}) have not the machine's byte order"
+    if operand.kind == "c" and operation.kind != "c":
+        return f"summing {operand} as {operation} drops imaginary parts, which is left to NumPy and its warning"
+    if real.kind == "f" and op.kind != "f":
+        return f"summing {operand} as {operation} converts each element by the rules of the host's C compiler"
+    if operation.kind == "b" and operand.kind != "b":
+        return f"summing {operand} as bool is left to NumPy"
+    if op == np.float16 != real:
+        return f"rounding each element of {operand} to float16 is left to NumPy"
+    if not fp64 and np.float64 in (real, op):
+        return f"the device has no double precision, and summing {operand} as {operation} needs it"
+    return ""
+
+
+class Summation:
+    """One sum on one device.
+
+    Parameters
+    ----------
+    runtime : Runtime
+        The device.
+    reduction : Reduction
+        What to sum.
+    """
+
+    def __init__(self, runtime: Runtime, reduction: Reduction) -> None:
+        self._runtime = runtime
+        self._reduction = reduction
+        self._streams = runtime.traits.streams
+        self.element = real_part(reduction.operand)
+        self.dtype = self._raw_dtype()
+        """Dtype of the numbers that the device adds: the accumulator's real part, or float32 without fp64."""
+
+    def _raw_dtype(self) -> np.dtype[Any]:
+        accumulator = self._reduction.accumulator
+        if accumulator is None:
+            raise AssertionError("supports() has refused a sum without an accumulator")
+        raw = real_part(accumulator)
+        return np.dtype(np.float32) if raw == np.float64 and not self._runtime.traits.fp64 else raw
+
+    def groups(self) -> tuple[Group, ...]:
+        """Return the walk in elements; complex numbers are pairs of reals, an innermost group of two."""
+        groups = []
+        masked = self._reduction.where is not None
+        for group in self._reduction.layout.groups:
+            strides = (group.strides[0] // self.element.itemsize, group.strides[1] if masked else 0)
+            groups.append(Group(group.extent, strides, group.reduced))
+        if self._reduction.operand.kind != "c":
+            return tuple(groups)
+        pair = Group(2, (1, 0), False)
+        if groups and not groups[-1].reduced and groups[-1].strides == (2, 0):
+            # Neighbouring columns of pairs are twice as many columns.
+            pair = Group(2 * groups.pop().extent, (1, 0), False)
+        return (*groups, pair)
+
+    def run(
+        self, groups: Sequence[Group], operand: Any, start: int, mask: Any = None, mask_start: int = 0
+    ) -> DeviceMemory:
+        """Enqueue the passes and return the memory in which the raw sums will be.
+
+        Parameters
+        ----------
+        groups : sequence of Group
+            The walk, or a part of it.
+        operand, mask : memory
+            Of the elements, and of the mask, one byte each, where there is one.
+        start, mask_start : int
+            The first element of the walk in either.
+        """
+        this = next_pass(groups, self._streams)
+        options = self._options(self.element, self._reduction.dtype, mask is not None)
+        memory = self._launch(this, options, operand, start, mask, mask_start)
+        while any(group.reduced for group in this.results):
+            this = next_pass(this.results, self._streams)
+            memory = self._launch(this, self._options(self.dtype, self.dtype, False), memory, 0, None, 0)
+        return memory
+
+    def _options(self, element: np.dtype[Any], operation: np.dtype[Any], masked: bool) -> list[str]:
+        accumulator = cl_type(self.dtype)
+        options = [
+            f"-DT={cl_type(element)}",
+            f"-DHALF={int(element == np.float16)}",
+            f"-DACC={accumulator}",
+            f"-DFLOATING={int(self.dtype.kind == 'f')}",
+            f"-DCOND={'long' if self.dtype.itemsize == 8 else 'int'}",
+            f"-DLANES={LANES[self._streams]}",
+            f"-DSTRIPE={STRIPE[self._streams]}",
+            f"-DSTREAMS={int(self._streams)}",
+            f"-DMASKED={int(masked)}",
+        ]
+        op = real_part(operation)
+        if op == np.float32 and element not in (op, np.float16):
+            options.append("-DOP=float")
+        return options
+
+    def _launch(
+        self, this: Pass, options: list[str], operand: Any, start: int, mask: Any, mask_start: int
+    ) -> DeviceMemory:
+        runtime = self._runtime
+        group = 1 if self._streams else runtime.traits.group
+        cooperate = not self._streams and this.columns is None and this.n >= 2 * group
+        kernel = runtime.kernel(
+            "sum.cl",
+            "columns" if this.columns else "rows",
+            (*options, f"-DCONTIGUOUS={int(self._contiguous(this, mask))}", f"-DCOOPERATE={int(cooperate)}"),
+        )
+        result = runtime.allocate(this.outputs * self.dtype.itemsize)
+        axes = runtime.constant(np.array([(g.extent, *g.strides) for g in this.outer] or [(1, 0, 0)], np.int64))
+        outer = prod(g.extent for g in this.outer)
+        arguments: list[Any] = [operand, start, mask or operand, mask_start, outer, len(this.outer), axes]
+        arguments += [this.n, *this.step, this.chunk]
+        tasks = this.tasks
+        if this.columns:
+            arguments += [this.columns.extent, *this.columns.strides, this.ragged]
+            tasks *= -(-this.columns.extent // (STRIPE[self._streams] * LANES[self._streams]))
+        runtime.launch(kernel, (self._items(tasks, group, cooperate),), (group,), *arguments, result)
+        return result
+
+    def _contiguous(self, this: Pass, mask: Any) -> bool:
+        strides = this.columns.strides if this.columns else this.step
+        return strides[0] == 1 and (mask is None or strides[1] == 1)
+
+    def _items(self, tasks: int, group: int, cooperate: bool) -> int:
+        if self._streams:
+            return min(tasks, 64)
+        groups = tasks if cooperate else -(-tasks // group)
+        return min(groups, MOST_GROUPS) * group
+
+    def values(self, raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return raw sums as they come from the device in the accumulator's dtype, pairs as complex numbers."""
+        accumulator = self._reduction.accumulator
+        if self._reduction.operand.kind == "c":
+            raw = raw.view(np.result_type(raw.dtype, np.complex64))
+        return raw.astype(accumulator, copy=False)
+
+
+MOST_GROUPS = 8192
+"""Work-groups of a launch; each takes every so many tasks."""
