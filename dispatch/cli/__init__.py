@@ -1,4 +1,4 @@
-"""The command line: ``dispatch list | sum | eigsh | explain | demo | check``, one file a command.
+"""The command line: ``dispatch list | sum | eigsh | explain | demo | check | new``, one file a command.
 
 Exit codes: 0 done; 1 the computation failed; 2 wrong usage or bad input; 3 no backend could run it; 130 interrupted.
 """
@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from dispatch.cli import check, demo, eigsh, explain, list_backends, sum
+from dispatch.cli import check, demo, eigsh, explain, list_backends, new, sum
 from dispatch.cli.exit_codes import DONE, INTERRUPTED, exit_code
 
 
@@ -44,6 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dispatch", description="One call, any hardware: sum and eigsh.")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (list_backends, sum, eigsh, explain, demo, check):
+    for command in (list_backends, sum, eigsh, explain, demo, check, new):
         command.add_to(commands)
     return parser

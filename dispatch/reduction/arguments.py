@@ -51,6 +51,8 @@ def prepare(
     axes = normalized_axes(axis, len(shape))
     keepdims = bool(index(keepdims))
     operand = np.dtype(a.dtype)
+    if out is not None and not hasattr(out, "dtype"):
+        raise TypeError(f"out must be an array, not {type(out).__name__}")
     operation = operation_dtype(
         operand, None if dtype is None else np.dtype(dtype), None if out is None else np.dtype(out.dtype)
     )

@@ -14,7 +14,6 @@ WIDEST = {"f": 8, "c": 16}
 """Item sizes beyond which a kind has no accumulator: extended precision."""
 
 
-@lru_cache(maxsize=256)
 def operation_dtype(
     operand: np.dtype[Any], dtype: np.dtype[Any] | None = None, out: np.dtype[Any] | None = None
 ) -> np.dtype[Any]:
@@ -28,6 +27,14 @@ def operation_dtype(
     TypeError
         When elements of that dtype have no sum.
     """
+    return _operation_dtype(operand, dtype, out, tuple(None if d is None else d.char for d in (operand, dtype, out)))
+
+
+@lru_cache(maxsize=256)
+def _operation_dtype(
+    operand: np.dtype[Any], dtype: np.dtype[Any] | None, out: np.dtype[Any] | None, _: tuple[str | None, ...]
+) -> np.dtype[Any]:
+    # The characters are part of the key: C's long and long long are equal as dtypes and different as results.
     if dtype is not None and not dtype.isnative:
         native = dtype.newbyteorder("=")
         raise TypeError(

@@ -73,7 +73,7 @@ def random_array(dtype: Any, shape: tuple[int, ...] | int, seed: int = 0) -> NDA
     rng = np.random.default_rng(seed)
     dtype = np.dtype(dtype)
     if dtype.kind == "b":
-        return rng.random(shape) < 0.4
+        return np.asarray(rng.random(shape) < 0.4)
     if dtype.kind in "iu":
         return np.asarray(rng.integers(0, 256, (*np.atleast_1d(shape), dtype.itemsize), np.uint8).view(dtype)[..., 0])
     decades = 1 if dtype.itemsize == 2 else 3

@@ -72,6 +72,21 @@ def test_the_wheels_work_in_an_empty_environment(environment):
     assert "No module named 'backends'" in failed.stderr
 
 
+def test_a_new_plugin_passes_the_kit_as_it_is_written(environment):
+    python = environment / "venv/bin/python"
+    requirements = ("pytest>=8", "hypothesis>=6.100")
+    run(python, "-m", "pip", "install", "--quiet", *requirements, cwd=environment)
+    said = run(environment / "venv/bin/dispatch", "new", "my-gpu", "--dir", "plugin", cwd=environment).stdout
+    assert said == "plugin is written; in it: pip install -e '.[test]', then pytest\n"
+    folder = environment / "plugin"
+    run(python, "-m", "pip", "install", "--quiet", "--no-deps", "-e", folder, cwd=environment)
+    assert "my-gpu:0" in run(environment / "venv/bin/dispatch", "list", cwd=environment).stdout
+    tested = run(python, "-m", "pytest", "-q", "-x", cwd=folder)
+    assert " passed" in tested.stdout
+    assert "failed" not in tested.stdout
+    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "array-dispatch-my-gpu", cwd=environment)
+
+
 def test_without_the_plugin_the_first_call_says_what_to_install(environment):
     python = environment / "venv/bin/python"
     run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "array-dispatch-cpu", cwd=environment)
