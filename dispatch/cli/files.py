@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dispatch.cli.matrix_market import read_matrix_market
+from dispatch.cli.text import read_text
 
 READER_SECONDS = 300
 """How long a trial reading of a .mat file may take."""
@@ -32,11 +32,12 @@ def read(path: str, key: str | None = None) -> Any:
     OSError
         When the file cannot be read.
     ValueError
-        When it does not hold an array, or several and `key` names none of them. Pickled objects are refused, and sparse
-        matrices whose indices are outside their shape.
+        When it does not hold an array, or several and `key` names none of them, or one without a name and there is a
+        `key`. Pickled objects are refused, and sparse matrices whose indices are outside their shape.
     """
-    with Path(path).open("rb"):
-        pass  # a file that is not there is the system's error, whatever the reader would say
+    if not Path(path).is_fifo():  # which can be opened only once
+        with Path(path).open("rb"):
+            pass  # a file that is not there is the system's error, whatever the reader would say
     try:
         array = _by_ending(path, key)
         if hasattr(array, "check_format"):
@@ -50,17 +51,23 @@ def read(path: str, key: str | None = None) -> Any:
 
 def _by_ending(path: str, key: str | None) -> Any:
     name = Path(path).name.lower()
-    if name.endswith(".npy"):
-        return np.load(path, allow_pickle=False)
+    if name.endswith((".npy", ".npz", ".mat")) and Path(path).is_fifo():
+        raise ValueError("it is a pipe, and its format cannot be read from one; write a file first")
     if name.endswith(".npz"):
         return _from_npz(path, key)
-    if name.endswith((".mtx", ".mtx.gz")):
-        return read_matrix_market(path)
     if name.endswith(".mat"):
         return _from_mat(path, key)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)  # an empty file is no array
-        return np.loadtxt(path)
+    _refuse_key(key)
+    if name.endswith(".npy"):
+        return np.load(path, allow_pickle=False)
+    if name.endswith((".mtx", ".mtx.gz")):
+        return read_matrix_market(path)
+    return read_text(path)
+
+
+def _refuse_key(key: str | None) -> None:
+    if key is not None:
+        raise ValueError("it holds one array and no names; leave --key out")
 
 
 def _from_npz(path: str, key: str | None) -> Any:
@@ -68,6 +75,7 @@ def _from_npz(path: str, key: str | None) -> Any:
         if {"format", "shape", "data"} <= set(archive.files):
             from scipy.sparse import load_npz
 
+            _refuse_key(key)
             return load_npz(path)
         return _pick({name: archive[name] for name in archive.files}, key)
 
