@@ -206,7 +206,7 @@ def _preconditioner(preconditioner: Any, n: int, dtype: np.dtype[Any]) -> Any:
     return _same_shape("preconditioner", as_operand("preconditioner", preconditioner), n)
 
 
-PRECONDITIONERS = ("auto", "chebyshev", "jacobi")
+PRECONDITIONERS = ("auto", "none", "jacobi", "chebyshev", "chebyshev-jacobi", "amg")
 """The preconditioners that can be asked for by name."""
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.solvers.engine import Block
+from dispatch.solvers.engine import Block, Small
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.problem import Which
 
@@ -117,7 +117,14 @@ def chebyshev(pencil: Pencil, R: Block, theta: NDArray[np.float64], interval: In
     engine = pencil.engine
     shift = interval.shifts(theta)
     centre = (interval.a + interval.b) / 2 - shift
-    halfwidth = (interval.b - interval.a) / 2
+    steps = recurrence(centre, (interval.b - interval.a) / 2, degree)
+    pencil.applications += len(steps) * len(theta)
+    D = engine.combine([R], [np.diag(1.0 / centre)])
+    return engine.chebyshev_iteration(pencil.operator, shift, steps, R, D)
+
+
+def recurrence(centre: Small, halfwidth: float, degree: int) -> list[tuple[Small, Small]]:
+    """Return the coefficients of the steps that follow the first, ``D = R / centre``; one number a column."""
     sigma = centre / halfwidth
     rho = 1.0 / sigma
     steps = []
@@ -125,6 +132,4 @@ def chebyshev(pencil: Pencil, R: Block, theta: NDArray[np.float64], interval: In
         following = 1.0 / (2.0 * sigma - rho)
         steps.append((following * rho, 2.0 * following / halfwidth))
         rho = following
-    pencil.applications += len(steps) * len(theta)
-    D = engine.combine([R], [np.diag(1.0 / centre)])
-    return engine.chebyshev_iteration(pencil.operator, shift, steps, R, D)
+    return steps

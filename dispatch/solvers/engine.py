@@ -60,7 +60,7 @@ class BlockEngine(ABC):
 
     @abstractmethod
     def operator(self, matrix: csr_array | NDArray[Any] | LinearOperator) -> Operator:
-        """Return a handle on a matrix with n columns or n rows, for `apply`.
+        """Return a handle on a matrix of any shape, for `apply`: those of a multigrid hierarchy are not n-by-n.
 
         A sparse or dense matrix moves to the device. A `LinearOperator` stays the caller's: it is applied on the host.
         """

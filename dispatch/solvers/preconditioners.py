@@ -1,4 +1,4 @@
-"""What is done to the residuals before they extend the basis: chosen from cheap evidence, or given by the caller."""
+"""What a preconditioner is, and those that are one product: nothing, Jacobi, and what the caller gives."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from scipy.sparse import diags_array
 from scipy.sparse.linalg import LinearOperator
 
-from dispatch.solvers.chebyshev import chebyshev, unwanted_interval, useful_degree
 from dispatch.solvers.engine import Block, BlockEngine
 from dispatch.solvers.pencil import Pencil
-from dispatch.solvers.problem import EigenProblem, Which
+from dispatch.solvers.problem import EigenProblem
 
 
 @dataclass(frozen=True)
@@ -82,42 +81,17 @@ class Product(Preconditioner):
         return self._engine.apply(self._operator, R)
 
 
-class Chebyshev(Preconditioner):
-    """The Chebyshev filter on the interval of the unwanted eigenvalues, as the current Ritz values show it."""
-
-    def __init__(self, reason: str, pencil: Pencil, which: Which, bounds: tuple[float, float], degree: int) -> None:
-        self.name = f"chebyshev({degree})"
-        self.reason = reason
-        self._pencil, self._which, self._bounds, self._degree = pencil, which, bounds, degree
-
-    def __call__(self, R: Block, state: State) -> Block:
-        """Return the filtered residuals."""
-        interval = unwanted_interval(self._which, state.ritz_values, self._bounds, state.iteration)
-        degree = useful_degree(interval, state.theta, self._bounds, state.reduction, self._degree)
-        return chebyshev(self._pencil, R, state.theta, interval, degree)
-
-
-def filter_degree(problem: EigenProblem, vectors: int) -> int:
-    """Return the degree at which filtering costs about four times what the rest of an iteration does, in bytes moved.
-
-    An iteration on m vectors of w bytes streams about ``39 m w n`` bytes; a product ``(w + 4) nnz + 4 m w n``.
-    """
-    w = problem.dtype.itemsize
-    iteration = 39 * vectors * w * problem.n
-    product = (w + 4) * problem.stored + 4 * vectors * w * problem.n
-    return int(np.clip(4 * iteration // product, 8, 40))
-
-
 def jacobi(problem: EigenProblem, pencil: Pencil, reason: str) -> Product:
     """Return the preconditioner by the inverse of A's diagonal; zeros in it count as its mean."""
-    diagonal = _diagonal(pencil)
+    diagonal = diagonal_of(pencil, "jacobi")
     size = abs(diagonal)
     safe = np.where(size > 1e-3 * size.mean(), diagonal, np.copysign(max(float(size.mean()), 1e-300), diagonal))
     return Product("jacobi", reason, pencil.engine, diags_array(1.0 / safe, format="csr", dtype=problem.dtype))
 
 
-def _diagonal(pencil: Pencil) -> NDArray[np.float64]:
+def diagonal_of(pencil: Pencil, name: str) -> NDArray[np.float64]:
+    """Return the diagonal of the scaled A, for the preconditioner of that name."""
     matrix = pencil.scaled_A
     if isinstance(matrix, LinearOperator):
-        raise ValueError("preconditioner 'jacobi' needs the diagonal of A, and A is an operator: give a matrix")  # noqa: TRY004 - the option does not fit
+        raise ValueError(f"preconditioner {name!r} needs the diagonal of A, and A is an operator: give a matrix")  # noqa: TRY004 - the option does not fit
     return np.asarray(matrix.diagonal().real, np.float64)

@@ -14,7 +14,8 @@ from dispatch.solvers.engine import Block, BlockEngine
 from dispatch.solvers.lobpcg import Outcome, Setting, lobpcg
 from dispatch.solvers.observation import observer
 from dispatch.solvers.pencil import Pencil
-from dispatch.solvers.preconditioners import Chebyshev, Nothing, Preconditioner, Product, filter_degree, jacobi
+from dispatch.solvers.preconditioner_choice import choose_preconditioner
+from dispatch.solvers.preconditioners import Preconditioner
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration
 from dispatch.solvers.spectral_bounds import gershgorin_lower_bound, lanczos_bounds
@@ -56,7 +57,7 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
     rescue = problem.maxiter is None and problem.n <= RESCUE_BELOW
     maxiter = problem.maxiter or (RESCUE_AFTER if rescue else MAXITER)
     setting = Setting(kept, problem.k, kept + 2 * problem.k, maxiter)
-    precondition = choose_preconditioner(problem, pencil, bounds, kept)
+    precondition = choose_preconditioner(problem, pencil, bounds, kept, random_block)
     history: list[Iteration] = []
 
     def present(state: Iteration) -> Iteration:
@@ -93,27 +94,6 @@ def _smallest_magnitude_as_smallest(problem: EigenProblem) -> EigenProblem:
         "shift-invert, which is not built yet; ask for 'SA' if A is positive semidefinite, or use "
         "scipy.sparse.linalg.eigsh"
     )
-
-
-def choose_preconditioner(
-    problem: EigenProblem, pencil: Pencil, bounds: tuple[float, float], vectors: int
-) -> Preconditioner:
-    """Return what the caller asked for, or what the cheap evidence speaks for."""
-    asked = problem.preconditioner
-    if asked is None:
-        return Nothing("asked for")
-    if not isinstance(asked, str):
-        return Product("given", "given by the caller", pencil.engine, asked)
-    degree = filter_degree(problem, vectors)
-    if asked == "jacobi":
-        return jacobi(problem, pencil, "asked for")
-    if asked == "chebyshev":
-        return Chebyshev("asked for", pencil, problem.which, bounds, degree)
-    if pencil.generalized:
-        return jacobi(problem, pencil, "a generalized problem: a filter in A alone would not fit")
-    if bounds[1] - bounds[0] <= 1e3 * problem.eps * max(map(abs, bounds)):
-        return Nothing("A is a multiple of the identity")
-    return Chebyshev("any matrix whose products are all that is known", pencil, problem.which, bounds, degree)
 
 
 def _finish(

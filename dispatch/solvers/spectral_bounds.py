@@ -6,15 +6,20 @@ Ritz value plus the last residual, weighted by the last component of its Ritz ve
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
-from dispatch.solvers.engine import Block
+from dispatch.solvers.engine import Block, BlockEngine
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.problem import Operand
 
 STEPS = 12
+
+MARGIN = 0.01
+"""Added at both ends, in widths of the spectrum: a filter of high degree amplifies enormously what lies beyond."""
 
 
 def gershgorin_lower_bound(matrix: Operand) -> float:
@@ -42,14 +47,20 @@ def lanczos_bounds(pencil: Pencil, start: Block, steps: int = STEPS) -> tuple[fl
     start : Block
         One random vector.
     """
-    engine = pencil.engine
+    return lanczos_extent(pencil.engine, lambda v: pencil.apply_A(v, 1), start, min(steps, pencil.n))
+
+
+def lanczos_extent(
+    engine: BlockEngine, apply: Callable[[Block], Block], start: Block, steps: int = STEPS
+) -> tuple[float, float]:
+    """Return a lower and an upper bound of the spectrum of a Hermitian operator, from `steps` products with it."""
     one = np.ones((1, 1))
     v = engine.combine([start], [one / np.sqrt(engine.gram(start, start).real)])
     previous: Block = v
     alphas: list[float] = []
     betas: list[float] = []
-    for _ in range(min(steps, pencil.n)):
-        w = pencil.apply_A(v, 1)
+    for _ in range(steps):
+        w = apply(v)
         alpha = float(engine.gram(v, w)[0, 0].real)
         beta = betas[-1] if betas else 0.0
         w = engine.combine([w, v, previous], [one, -alpha * one, -beta * one])
@@ -60,4 +71,5 @@ def lanczos_bounds(pencil: Pencil, start: Block, steps: int = STEPS) -> tuple[fl
         previous, v = v, engine.combine([w], [one / betas[-1]])
     theta, C = np.linalg.eigh(np.diag(alphas) + np.diag(betas[:-1], 1) + np.diag(betas[:-1], -1))
     error: NDArray[np.float64] = betas[-1] * abs(C[-1])
-    return float(theta[0] - error[0]), float(theta[-1] + error[-1])
+    margin = MARGIN * float(theta[-1] - theta[0])
+    return float(theta[0] - error[0] - margin), float(theta[-1] + error[-1] + margin)

@@ -165,7 +165,7 @@ class CpuEngine(BlockEngine):
         shift = real(theta)
         for a, b in steps:
             arguments = (matrix.indptr, matrix.indices, A.single, shift, real(a), real(b), R, D, Y, following)
-            run_over_rows(partial(chebyshev_step, *arguments), self.n, SPARSE_ROWS)
+            run_over_rows(partial(chebyshev_step, *arguments), len(D), SPARSE_ROWS)
             D, following = following, D
         return np.asarray(Y[:, :p] * sizes, self.dtype, order="C")
 

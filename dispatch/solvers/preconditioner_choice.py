@@ -1,0 +1,123 @@
+"""Which preconditioner serves a problem, from evidence that costs next to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import LinearOperator
+
+from dispatch.solvers.engine import Block
+from dispatch.solvers.multigrid import Multigrid, available
+from dispatch.solvers.pencil import Pencil
+from dispatch.solvers.polynomial_preconditioners import Chebyshev, ChebyshevJacobi, filter_degree
+from dispatch.solvers.preconditioners import Nothing, Preconditioner, Product, jacobi
+from dispatch.solvers.problem import EigenProblem
+
+BADLY_SCALED = 100.0
+"""Ratio of the largest to the smallest element of a diagonal from which its metric is the better one."""
+
+LARGE = 50_000
+"""Order from which multigrid wins on the Laplacian of a grid; the filter's cost grows with a power of it."""
+
+WORTH_A_HIERARCHY = 5_000
+"""Order from which multigrid is considered at all."""
+
+LONGEST_ROW = 8.0
+"""Longest row, in mean ones, of a matrix that aggregates well: the hubs of a power-law graph do not."""
+
+DENSE_HIERARCHY = 2.5
+"""Complexity from which a hierarchy is given up: the coarse matrices fill, as those of expanders do."""
+
+
+def choose_preconditioner(
+    problem: EigenProblem,
+    pencil: Pencil,
+    bounds: tuple[float, float],
+    vectors: int,
+    random_block: Callable[[int], Block],
+) -> Preconditioner:
+    """Return what the caller asked for, or what the evidence speaks for.
+
+    Parameters
+    ----------
+    problem, pencil : EigenProblem, Pencil
+        What is solved, and on what.
+    bounds : (lower, upper)
+        Bounds of the spectrum of A.
+    vectors : int
+        Size of a block.
+    random_block : callable
+        Returns a block of so many random vectors.
+
+    Raises
+    ------
+    ValueError
+        When what was asked for does not fit the problem.
+    """
+    asked = problem.preconditioner
+    if asked is None:
+        return Nothing("asked for")
+    if not isinstance(asked, str):
+        return Product("given", "given by the caller", pencil.engine, asked)
+
+    def make(name: str, reason: str) -> Preconditioner:
+        degree = filter_degree(problem, vectors)
+        match name:
+            case "none":
+                return Nothing(reason)
+            case "jacobi":
+                return jacobi(problem, pencil, reason)
+            case "chebyshev-jacobi":
+                return ChebyshevJacobi(reason, problem, pencil, random_block(1), degree)
+            case "amg":
+                return Multigrid(reason, problem, pencil)
+            case _:
+                return Chebyshev(reason, pencil, problem.which, bounds, degree)
+
+    if asked in ("chebyshev-jacobi", "amg") and problem.which != "SA":
+        raise ValueError(
+            f"preconditioner {asked!r} approximates the inverse of A, which serves which='SA', and which is "
+            f"{problem.which!r}; use 'chebyshev' or 'auto'"
+        )
+    if asked != "auto":
+        return make(asked, "asked for")
+    if bounds[1] - bounds[0] <= 1e3 * problem.eps * max(map(abs, bounds)):
+        return make("none", "A is a multiple of the identity")
+    ratio = _diagonal_ratio(pencil) if problem.which == "SA" else None
+    if ratio is not None:
+        unfit = "a generalized problem" if pencil.generalized else ""
+        if ratio > BADLY_SCALED:
+            unfit = f"the diagonal of A varies by a factor of {ratio:.2g}"
+        large = f"n = {problem.n} is large" if problem.n >= LARGE else ""
+        if (unfit or large) and problem.n >= WORTH_A_HIERARCHY and _mesh_like(pencil) and available():
+            multigrid = Multigrid(f"{unfit or large}, and A is like the matrix of a mesh", problem, pencil)
+            if multigrid.complexity <= DENSE_HIERARCHY:
+                return multigrid
+        if unfit:
+            return make("chebyshev-jacobi", unfit)
+    if pencil.generalized:
+        name = "none" if isinstance(pencil.scaled_A, LinearOperator) else "jacobi"
+        return make(name, "a generalized problem: a filter in A alone would not fit")
+    return make("chebyshev", "any matrix whose products are all that is known")
+
+
+def _diagonal_ratio(pencil: Pencil) -> float | None:
+    """Return how much the positive elements of A's diagonal vary; None where it is not known or has negative ones."""
+    if not isinstance(pencil.scaled_A, csr_array | np.ndarray):
+        return None
+    diagonal = pencil.scaled_A.diagonal().real
+    positive = diagonal[diagonal > 0.0]
+    return float(positive.max() / positive.min()) if len(positive) and diagonal.min() >= 0.0 else None
+
+
+def _mesh_like(pencil: Pencil) -> bool:
+    """Return whether most elements off the diagonal are negative or zero, in rows of like length."""
+    A = pencil.scaled_A
+    if not isinstance(A, csr_array):
+        return False
+    negative = np.count_nonzero(A.data.real < 0.0)
+    off_diagonal = A.nnz - A.shape[0]
+    lengths = np.diff(A.indptr)
+    return bool(negative >= 0.9 * off_diagonal > 0 and lengths.max() <= LONGEST_ROW * lengths.mean())
