@@ -59,12 +59,15 @@ class Setting:
         Dimension at which the space is restarted. ``basis = 3 kept`` with ``block = kept`` is LOBPCG.
     maxiter : int
         Most iterations.
+    applications : float
+        Products of A with a vector after which no iteration begins.
     """
 
     kept: int
     block: int
     basis: int
     maxiter: int
+    applications: float = np.inf
 
 
 @dataclass(frozen=True)
@@ -144,13 +147,14 @@ def lobpcg(
         state = Iteration(iteration, theta[:k].copy(), norms, int(accurate.sum()), pencil.applications)
         stopped = observe(state)
         at_floor = stagnation.observe(norms, limits, accuracy)
-        if accurate.all() or at_floor or stopped or iteration >= setting.maxiter:
+        spent = iteration >= setting.maxiter or pencil.applications >= setting.applications
+        if accurate.all() or at_floor or stopped or spent:
             outcome = _verified(pencil, X, theta[:k], which, accuracy, iteration)
             if outcome.accurate.all():
                 return outcome
             if at_floor:
                 return replace(outcome, status="floor")
-            if stopped or iteration >= setting.maxiter:
+            if stopped or spent:
                 return replace(outcome, status="stopped" if stopped else "maxiter")
             # The products had drifted: the residuals only looked small.
             space.refresh()

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, diags_array
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array, eye_array
+from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers.chebyshev import chebyshev, recurrence, unwanted_interval, useful_degree
 from dispatch.solvers.engine import Block
 from dispatch.solvers.pencil import Pencil
-from dispatch.solvers.preconditioners import Preconditioner, State, diagonal_of
+from dispatch.solvers.preconditioners import Preconditioner, State
 from dispatch.solvers.problem import EigenProblem, Which
 from dispatch.solvers.spectral_bounds import lanczos_extent
 
@@ -28,24 +30,23 @@ SOON = 12
 """Iterations within which the rate should bring the residuals down, or the degree doubles."""
 
 
-class Degree:
-    """The degree of a filter, doubled where convergence is slow."""
+class Rate:
+    """The rate of convergence, as the residuals of the last iterations show it."""
 
-    def __init__(self, start: int) -> None:
-        self.value = start
+    def __init__(self) -> None:
         self._reductions: list[float] = []
 
-    def after(self, state: State) -> int:
-        """Return the degree for the next filter, given how far the iteration is."""
+    def slow(self, state: State) -> bool:
+        """Return whether at the present rate too many iterations would be left; a new measurement begins then."""
         # The first iterations find the wanted end of the spectrum, and say nothing about the rate.
         self._reductions.append(float(np.log(state.reduction.max())))
-        if len(self._reductions) > WINDOW + 1:
-            now, before = self._reductions[-1], self._reductions[-1 - WINDOW]
-            rate = (before - now) / WINDOW
-            if now > SOON * max(rate, 0.0) and self.value < MOST_STEPS:
-                self.value *= 2
-                self._reductions.clear()
-        return self.value
+        if len(self._reductions) <= WINDOW + 1:
+            return False
+        now, before = self._reductions[-1], self._reductions[-1 - WINDOW]
+        if now <= SOON * max(before - now, 0.0) / WINDOW:
+            return False
+        self._reductions.clear()
+        return True
 
 
 class Chebyshev(Preconditioner):
@@ -55,58 +56,77 @@ class Chebyshev(Preconditioner):
         self.name = f"chebyshev({degree})"
         self.reason = reason
         self._pencil, self._which, self._bounds = pencil, which, bounds
-        self._degree = Degree(degree)
+        self._degree, self._rate = degree, Rate()
 
     def __call__(self, R: Block, state: State) -> Block:
         """Return the filtered residuals."""
+        if self._rate.slow(state):
+            self._degree = min(2 * self._degree, MOST_STEPS)
         interval = unwanted_interval(self._which, state.ritz_values, self._bounds, state.iteration)
-        degree = useful_degree(interval, state.theta, self._bounds, state.reduction, self._degree.after(state))
+        degree = useful_degree(interval, state.theta, self._bounds, state.reduction, self._degree)
         return chebyshev(self._pencil, R, state.theta, interval, degree)
 
 
 class ChebyshevJacobi(Preconditioner):
-    """Chebyshev's iteration for ``A y = r`` in the metric of A's diagonal, for the low end of a spectrum.
+    """Chebyshev's iteration for ``(A - σ M) y = r`` in the metric of the diagonal D, for the low end of a spectrum.
 
-    With D the diagonal, it runs on ``D^(-1/2) A D^(-1/2)``, whose eigenvalues no longer show how badly A is scaled, and
-    damps the upper part of that spectrum. It is a positive definite approximation of the inverse of A, which serves a
-    pencil with any M.
+    It runs on ``D^(-1/2) (A - σ M) D^(-1/2)``, whose eigenvalues no longer show how badly A is scaled, and damps the
+    upper part of that spectrum: a positive definite approximation of the inverse, which serves a pencil with any M. The
+    shift σ is zero until convergence is slow, as it is where the wanted eigenvalues are close together and far from
+    zero; it then moves up to them.
     """
 
     def __init__(self, reason: str, problem: EigenProblem, pencil: Pencil, start: Block, degree: int) -> None:
         self.name = f"chebyshev-jacobi({degree})"
         self.reason = reason
-        self._pencil = pencil
-        engine = pencil.engine
-        matrix, root = unit_diagonal(pencil, "chebyshev-jacobi")
-        self._scaling = engine.operator(diags_array(root, format="csr", dtype=problem.dtype))
-        self._operator = engine.operator(matrix.astype(problem.dtype))
-        self._top = lanczos_extent(engine, lambda v: engine.apply(self._operator, v), start)[1]
-        self._degree = Degree(degree)
+        self._pencil, self._dtype, self._start = pencil, problem.dtype, start
+        self._degree, self._rate = degree, Rate()
+        self._shift_to(0.0)
 
     def __call__(self, R: Block, state: State) -> Block:
         """Return the iterate, from zero."""
         engine, p = self._pencil.engine, len(state.theta)
-        degree = self._degree.after(state)
+        if self._rate.slow(state):
+            first, last = float(state.ritz_values[0]), float(state.ritz_values[-1])
+            below = first - (last - first)
+            if below - self._shift > 0.5 * (first - self._shift):
+                self._shift_to(below)
+            else:
+                self._degree = min(2 * self._degree, MOST_STEPS)
         # The part of the spectrum that so many steps damp to about a fifth.
-        bottom = self._top / degree**2
+        bottom = self._top / self._degree**2
         centre = np.full(p, (self._top + bottom) / 2)
-        steps = recurrence(centre, (self._top - bottom) / 2, degree)
+        steps = recurrence(centre, (self._top - bottom) / 2, self._degree)
         self._pencil.applications += len(steps) * p
         R = engine.apply(self._scaling, R)
         D = engine.combine([R], [np.diag(1.0 / centre)])
         return engine.apply(self._scaling, engine.chebyshev_iteration(self._operator, np.zeros(p), steps, R, D))
 
+    def _shift_to(self, shift: float) -> None:
+        engine = self._pencil.engine
+        matrix, root = unit_diagonal(self._pencil, "chebyshev-jacobi", shift)
+        self._shift = shift
+        self._scaling = engine.operator(diags_array(root, format="csr", dtype=self._dtype))
+        self._operator = engine.operator(matrix.astype(self._dtype))
+        self._top = lanczos_extent(engine, lambda v: engine.apply(self._operator, v), self._start)[1]
 
-def unit_diagonal(pencil: Pencil, name: str) -> tuple[Any, Any]:
-    """Return ``D^(-1/2) A D^(-1/2)`` on the host, and the diagonal of ``D^(-1/2)``.
+
+def unit_diagonal(pencil: Pencil, name: str, shift: float = 0.0) -> tuple[Any, NDArray[np.float64]]:
+    """Return ``D^(-1/2) (A - σ M) D^(-1/2)`` on the host, and the diagonal of ``D^(-1/2)``, for a shift σ.
 
     Raises
     ------
     ValueError
         When A is an operator, or an element of its diagonal is negative.
     """
-    diagonal = diagonal_of(pencil, name)
-    if diagonal.min() < 0.0:
+    matrix = pencil.scaled_A
+    if isinstance(matrix, LinearOperator):
+        raise ValueError(f"preconditioner {name!r} needs the elements of A, and A is an operator: give a matrix")  # noqa: TRY004 - the option does not fit
+    if shift and not isinstance(pencil.scaled_M, LinearOperator):
+        identity = eye_array(pencil.n, format="csr") if isinstance(matrix, csr_array) else np.eye(pencil.n)
+        matrix = matrix - shift * (identity if pencil.scaled_M is None else pencil.scaled_M)
+    diagonal = np.asarray(matrix.diagonal().real, np.float64)
+    if not shift and diagonal.min() < 0.0:
         raise ValueError(
             f"preconditioner {name!r} needs a diagonal without negative elements, and A's goes down to "
             f"{diagonal.min() * pencil.eigenvalue_scale:.3g}; use 'chebyshev'"
@@ -114,10 +134,10 @@ def unit_diagonal(pencil: Pencil, name: str) -> tuple[Any, Any]:
     # An isolated node of a graph has a zero there, and in all of its row: any number scales it.
     diagonal = np.where(diagonal > 0.0, diagonal, max(float(diagonal.max()), np.finfo(np.float64).tiny))
     root = 1.0 / np.sqrt(diagonal)
-    if isinstance(pencil.scaled_A, csr_array):
+    if isinstance(matrix, csr_array):
         D = diags_array(root, format="csr")
-        return csr_array(D @ pencil.scaled_A @ D), root
-    return root[:, None] * pencil.scaled_A * root, root
+        return csr_array(D @ matrix @ D), root
+    return root[:, None] * matrix * root, root
 
 
 def filter_degree(problem: EigenProblem, vectors: int) -> int:

@@ -83,15 +83,10 @@ class Product(Preconditioner):
 
 def jacobi(problem: EigenProblem, pencil: Pencil, reason: str) -> Product:
     """Return the preconditioner by the inverse of A's diagonal; zeros in it count as its mean."""
-    diagonal = diagonal_of(pencil, "jacobi")
+    matrix = pencil.scaled_A
+    if isinstance(matrix, LinearOperator):
+        raise ValueError("preconditioner 'jacobi' needs the diagonal of A, and A is an operator: give a matrix")  # noqa: TRY004 - the option does not fit
+    diagonal = np.asarray(matrix.diagonal().real, np.float64)
     size = abs(diagonal)
     safe = np.where(size > 1e-3 * size.mean(), diagonal, np.copysign(max(float(size.mean()), 1e-300), diagonal))
     return Product("jacobi", reason, pencil.engine, diags_array(1.0 / safe, format="csr", dtype=problem.dtype))
-
-
-def diagonal_of(pencil: Pencil, name: str) -> NDArray[np.float64]:
-    """Return the diagonal of the scaled A, for the preconditioner of that name."""
-    matrix = pencil.scaled_A
-    if isinstance(matrix, LinearOperator):
-        raise ValueError(f"preconditioner {name!r} needs the diagonal of A, and A is an operator: give a matrix")  # noqa: TRY004 - the option does not fit
-    return np.asarray(matrix.diagonal().real, np.float64)

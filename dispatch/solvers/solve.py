@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -30,6 +31,9 @@ RESCUE_BELOW = 4096
 RESCUE_AFTER = 150
 """Iterations after which a problem that small is held to be stuck; a caller's `maxiter` is obeyed instead."""
 
+RESCUE_AFTER_APPLICATIONS = 20_000
+"""Products after which it may be held to be stuck, once they have cost what LAPACK would have."""
+
 
 def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
     """Return the eigenpairs that `problem` asks for, computed on `engine`.
@@ -56,7 +60,8 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
     accuracy = Accuracy(pencil, problem.tol, max(map(abs, bounds)))
     rescue = problem.maxiter is None and problem.n <= RESCUE_BELOW
     maxiter = problem.maxiter or (RESCUE_AFTER if rescue else MAXITER)
-    setting = Setting(kept, problem.k, kept + 2 * problem.k, maxiter)
+    applications = max(RESCUE_AFTER_APPLICATIONS, problem.n**3 / max(problem.stored, 1)) if rescue else math.inf
+    setting = Setting(kept, problem.k, kept + 2 * problem.k, maxiter, applications)
     precondition = choose_preconditioner(problem, pencil, bounds, kept, random_block)
     history: list[Iteration] = []
 
@@ -80,7 +85,7 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
             observe,
         )
     if outcome.status == "maxiter" and rescue:
-        reason = f"LOBPCG was not done after {maxiter} iterations, and n = {problem.n} is small enough"
+        reason = f"LOBPCG was not done after {outcome.iterations} iterations, and n = {problem.n} is small enough"
         return in_scipy_order(problem, solve_dense(problem, reason))
     return _finish(problem, pencil, outcome, precondition, history)
 

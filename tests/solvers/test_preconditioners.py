@@ -1,0 +1,140 @@
+"""What is done to residuals: every choice gives the right answer, and "auto" chooses by the evidence."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.sparse as sp
+import scipy.sparse.linalg as sla
+
+import dispatch
+from dispatch.solvers import multigrid
+
+from .problems import components, laplacian, random_symmetric
+from .test_eigsh import check
+
+needs_pyamg = pytest.mark.skipif(importlib.util.find_spec("pyamg") is None, reason="pyamg is not installed")
+NAMES = [None, "none", "jacobi", "chebyshev", "chebyshev-jacobi", pytest.param("amg", marks=needs_pyamg)]
+
+
+def scaled_laplacian(*sizes, spread=3.0):
+    """Return a Laplacian scaled by log-normal numbers from both sides: its diagonal varies by orders of magnitude."""
+    A, _ = laplacian(*sizes)
+    D = sp.diags_array(np.exp(spread * np.random.default_rng(0).standard_normal(A.shape[0]) / 2))
+    return sp.csr_array(D @ A @ D)
+
+
+def mass(*sizes):
+    M = sp.csr_array(np.ones((1, 1)))
+    for n in sizes:
+        M = sp.kron(
+            M, sp.diags_array([np.full(n - 1, 1 / 6), np.full(n, 4 / 6), np.full(n - 1, 1 / 6)], offsets=[-1, 0, 1])
+        )
+    return sp.csr_array(M)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+@pytest.mark.parametrize("name", NAMES)
+def test_named_ones_are_right(name, dtype):
+    A, spectrum = laplacian(20, 21)
+    # The limit of iterations is given, so that LAPACK does not take over.
+    w, v, info = dispatch.eigsh(A.astype(dtype), k=6, which="SA", preconditioner=name, maxiter=1000, return_info=True)
+    check(A.astype(dtype), w, v, spectrum, 6, "SA", 64 * np.finfo(dtype).eps)
+    assert info.preconditioner.startswith(name or "none")
+    assert info.reason == "asked for"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_named_ones_are_right_for_a_singular_matrix_with_a_zero_row(name):
+    graph = components(6, 100)
+    A = sp.csr_array(sp.block_diag([graph, sp.csr_array((1, 1))]))
+    w, v = dispatch.eigsh(A, k=9, which="SA", preconditioner=name)
+    check(A, w, v, np.linalg.eigvalsh(A.toarray()), 9, "SA", 1e-13)
+    assert np.count_nonzero(abs(w) < 1e-12) == 7
+
+
+@pytest.mark.parametrize("name", ["auto", *NAMES])
+def test_named_ones_are_right_for_a_pencil(name):
+    A, M = laplacian(18, 19)[0], mass(18, 19)
+    w, v = dispatch.eigsh(A, k=4, M=M, which="SA", preconditioner=name)
+    check(A, w, v, scipy.linalg.eigvalsh(A.toarray(), M.toarray()), 4, "SA", 1e-12, M)
+
+
+@pytest.mark.parametrize("name", ["chebyshev-jacobi", "amg"])
+def test_those_for_the_low_end_are_refused_elsewhere(name):
+    A, _ = laplacian(20, 21)
+    with pytest.raises(ValueError, match=f"preconditioner '{name}' approximates the inverse of A, .* which is 'LA'"):
+        dispatch.eigsh(A, k=4, which="LA", preconditioner=name)
+    with pytest.raises(ValueError, match=f"preconditioner '{name}' needs the elements of A, and A is an operator"):
+        dispatch.eigsh(sla.aslinearoperator(A), k=4, which="SA", preconditioner=name)
+    with pytest.raises(ValueError, match=f"preconditioner '{name}' needs a diagonal without negative elements"):
+        dispatch.eigsh(random_symmetric(400), k=4, which="SA", preconditioner=name)
+
+
+def test_auto_chooses_by_the_evidence(monkeypatch):
+    def chosen(A, **arguments):
+        arguments = {"which": "SA", "maxiter": 400, **arguments}
+        info = dispatch.eigsh(A, k=4, return_info=True, tol=1e-6, **arguments)[2]
+        return info.preconditioner.split("(")[0], info.reason
+
+    A, _ = laplacian(20, 21)
+    assert chosen(A) == ("chebyshev", "any matrix whose products are all that is known")
+    assert chosen(A, which="LM")[0] == "chebyshev"
+    assert chosen(sla.aslinearoperator(A))[0] == "chebyshev"
+    assert chosen(sp.eye_array(500).tocsr()) == ("none", "A is a multiple of the identity")
+    assert chosen(A, M=mass(20, 21)) == ("chebyshev-jacobi", "a generalized problem")
+    assert chosen(A, M=mass(20, 21), which="LA")[0] == "jacobi"
+    name, reason = chosen(scaled_laplacian(20, 21))
+    assert name == "chebyshev-jacobi"
+    assert reason.startswith("the diagonal of A varies by a factor of")
+    if multigrid.available():
+        monkeypatch.setattr("dispatch.solvers.preconditioner_choice.WORTH_A_HIERARCHY", 100)
+        name, reason = chosen(scaled_laplacian(20, 21))
+        assert name == "amg"
+        assert reason.endswith("and A is like the matrix of a mesh")
+        monkeypatch.setattr("dispatch.solvers.preconditioner_choice.available", lambda: False)
+        assert chosen(scaled_laplacian(20, 21))[0] == "chebyshev-jacobi"
+
+
+def test_bad_scaling_costs_few_iterations():
+    A = scaled_laplacian(40, 41, spread=6.0)
+    assert A.diagonal().max() / A.diagonal().min() > 1e6
+    w, v, info = dispatch.eigsh(A, k=6, which="SA", return_info=True)
+    check(A, w, v, np.linalg.eigvalsh(A.toarray()), 6, "SA", 1e-13)
+    assert info.method == "lobpcg"
+    assert info.iterations <= 40
+
+
+def test_a_cluster_far_from_zero_moves_the_shift():
+    # The wanted values agree to four digits; the diagonal varies by a million.
+    rng = np.random.default_rng(0)
+    diagonal = np.r_[1 + 1e-5 * np.arange(1, 41), np.logspace(0.5, 6, 760)]
+    B = 1e-3 * random_symmetric(800, density=0.005)
+    A = sp.csr_array(sp.diags_array(rng.permutation(diagonal)) + B @ B.T)
+    w, v, info = dispatch.eigsh(A, k=6, which="SA", return_info=True)
+    check(A, w, v, np.linalg.eigvalsh(A.toarray()), 6, "SA", 1e-13)
+    assert info.method == "lobpcg"
+
+
+@needs_pyamg
+def test_multigrid_leaves_the_random_state_alone_and_repeats_itself():
+    A, _ = laplacian(40, 41)
+    np.random.seed(3)
+    expected = np.random.random()
+    np.random.seed(3)
+    first = dispatch.eigsh(A, k=4, which="SA", preconditioner="amg")
+    assert np.random.random() == expected
+    second = dispatch.eigsh(A, k=4, which="SA", preconditioner="amg")
+    assert all(np.array_equal(x, y) for x, y in zip(first, second, strict=True))
+
+
+@needs_pyamg
+def test_multigrid_needs_few_iterations_whatever_the_size():
+    counts = [
+        dispatch.eigsh(laplacian(n, n)[0], k=4, which="SA", tol=1e-8, preconditioner="amg", return_info=True)[
+            2
+        ].iterations
+        for n in (20, 40, 80)
+    ]
+    assert max(counts) <= 20
