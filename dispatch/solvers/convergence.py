@@ -61,7 +61,7 @@ class Stagnation:
     """Notices that residuals close to the precision of the arithmetic have stopped falling."""
 
     def __init__(self) -> None:
-        self._best = np.inf
+        self._reference = np.inf
         self._since = 0
         self.near_floor = False
 
@@ -69,6 +69,7 @@ class Stagnation:
         """Take note of an iteration, and return whether the floor has been reached."""
         worst = float((norms / np.maximum(limits, np.finfo(np.float64).tiny)).max())
         self.near_floor = bool((norms <= np.maximum(1e4 * accuracy.eps * accuracy.norm, limits)).all())
-        self._since = 0 if worst < 0.5 * self._best else self._since + 1
-        self._best = min(self._best, worst) if self._since else worst
+        self._since += 1
+        if worst < 0.5 * self._reference:
+            self._reference, self._since = worst, 0
         return self._since >= PATIENCE and bool((norms < 100 * accuracy.eps * accuracy.norm).all())
