@@ -1,7 +1,5 @@
 """Every primitive of the engine against the same in double precision on the host."""
 
-import types
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -16,7 +14,7 @@ COLUMNS = [1, 2, 4, 5, 9, 17, 21]
 def engine_for(backend, dtype, n):
     if np.dtype(dtype).char in "dD" and not backend.runtime("opencl:0").traits.fp64:
         pytest.skip("the device has no double precision")
-    return OpenCLEngine(types.SimpleNamespace(n=n, dtype=np.dtype(dtype)), backend.runtime("opencl:0"))
+    return OpenCLEngine(n, np.dtype(dtype), backend.runtime("opencl:0"))
 
 
 def random(shape, dtype, seed=0):
@@ -156,3 +154,23 @@ def test_a_wrong_operator_is_refused(backend, product, message):
     operator = sla.LinearOperator((50, 50), matvec=product, matmat=product, dtype=np.float32)
     with pytest.raises(ValueError, match=message):
         engine.apply(engine.operator(operator), engine.upload(np.ones((50, 2))))
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_chebyshev_iteration(backend, dtype, steps):
+    n, p = 600, 9
+    engine = engine_for(backend, dtype, n)
+    A = matrix("one long row", n, dtype)
+    R, D = random((n, p), dtype), random((n, p), dtype, seed=1)
+    theta, *scalars = (random(p, np.float64, seed=seed) for seed in range(1 + 2 * steps))
+    pairs = list(zip(scalars[::2], scalars[1::2], strict=True))
+    got = engine.download(
+        engine.chebyshev_iteration(engine.operator(A), theta, pairs, engine.upload(R), engine.upload(D))
+    )
+    r, d, y = wide(R), wide(D), wide(D)
+    for a, b in pairs:
+        r = r - A @ d + theta * d
+        d = a * d + b * r
+        y = y + d
+    # A direction to search in: single precision will do.
+    np.testing.assert_allclose(got, y, rtol=0, atol=1e-3 * abs(y).max())

@@ -27,6 +27,9 @@ BYTES_PER_SECOND = {"cpu": 5e9, "gpu": 200e9, "accelerator": 10e9, "simulator": 
 TRANSFER_BYTES_PER_SECOND = 10e9
 """Bandwidth to a device with its own memory."""
 
+QUEUES_KEPT = 8
+"""Queues of callers for which programs are kept."""
+
 TYPICAL_PASSES_OF_EIGSH = 400
 """How often a typical solution multiplies by the matrix."""
 
@@ -42,12 +45,14 @@ class OpenCLBackend(Backend):
     """
 
     name: ClassVar[str] = "opencl"
+    array_types: ClassVar[tuple[str, ...]] = ("pyopencl.array.Array",)
 
     def __init__(self, traits: Callable[[Any], Traits] = Traits.of) -> None:
         self._traits = traits
         self._lock = threading.Lock()
         self._devices: dict[str, Any] = {}
         self._runtimes: dict[Any, Runtime] = {}
+        self._on_queues: dict[Any, Runtime] = {}
 
     def probe(self) -> Sequence[Device]:
         """Return the usable devices, GPUs first."""
@@ -67,9 +72,12 @@ class OpenCLBackend(Backend):
             return f"{lost}; {faults.FORK_REMEDY}"
         if hasattr(call.operand, "__cuda_array_interface__"):
             return "the operand is on a CUDA device and is never copied silently; copy it to the host yourself"
-        fp64 = self._traits(self._devices[device.name]).fp64
+        own = self._devices[device.name]
+        fp64 = self._traits(own).fp64
         if call.operation == "sum":
-            return why_not_sum(call, fp64) or True
+            return why_not_sum(call, own, fp64) or True
+        if is_device_array(call.operand):
+            return "eigsh takes matrices of the host; copy it there yourself"
         dtype = call.arguments["problem"].dtype
         if dtype.char in "dD" and not fp64:
             return f"the device has no double precision, and {dtype} needs it; convert A to float32 or complex64"
@@ -94,18 +102,19 @@ class OpenCLBackend(Backend):
         device: Device,
     ) -> Any:
         """Run `dispatch.sum` on the device."""
-        from dispatch.reduction import prepare
+        from dispatch_opencl.device_sum import queue_of, sum_device_array
         from dispatch_opencl.host_sum import sum_host_array
 
-        array = np.asarray(a)
         arguments = (axis, dtype, out, keepdims, initial, where)
-        return sum_host_array(self.runtime(device.name), array, prepare(array, *arguments), arguments)
+        if is_device_array(a):
+            return sum_device_array(self._runtime_on(queue_of(a), device.name), a, arguments)
+        return sum_host_array(self.runtime(device.name), np.asarray(a), arguments)
 
     def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:
         """Return the kernels for `problem`."""
         from dispatch_opencl.engine import OpenCLEngine
 
-        return OpenCLEngine(problem, self.runtime(device.name))
+        return OpenCLEngine(problem.n, problem.dtype, self.runtime(device.name))
 
     def runtime(self, name: str) -> Runtime:
         """Return the device of that name in use; afresh, where it failed before.
@@ -125,22 +134,41 @@ class OpenCLBackend(Backend):
                 runtime = self._runtimes[device] = Runtime(name, device, self._traits(device))
             return runtime
 
+    def _runtime_on(self, queue: Any, name: str) -> Runtime:
+        """Return the device in use through a queue of the caller's; the programs of the last few are kept."""
+        from dispatch_opencl.runtime import Runtime
+
+        self._refuse_after_fork()
+        with self._lock:
+            runtime = self._on_queues.pop(queue, None)
+            if runtime is None or runtime.lost:
+                runtime = Runtime(name, queue.device, self._traits(queue.device), queue)
+            self._on_queues[queue] = runtime
+            if len(self._on_queues) > QUEUES_KEPT:
+                del self._on_queues[next(iter(self._on_queues))]
+            return runtime
+
     def _refuse_after_fork(self) -> None:
         lost = faults.lost_by_fork()
         if lost:
             raise BackendUnavailableError(lost, faults.FORK_REMEDY)
 
 
-def why_not_sum(call: Call, fp64: bool) -> str:
-    """Return why a sum cannot run on a device with or without double precision, or the empty string."""
-    from dispatch.reduction import accumulator_dtype, operation_dtype
-    from dispatch_opencl.summation import why_not
+def is_device_array(a: Any) -> bool:
+    """Return whether `a` is a `pyopencl.array.Array`, without importing PyOpenCL to ask."""
+    return any(f"{base.__module__}.{base.__qualname__}" in OpenCLBackend.array_types for base in type(a).__mro__)
 
-    if (
-        call.array_type is not np.ndarray
-        and hasattr(call.operand, "dtype")
-        and not isinstance(call.operand, np.generic)
-    ):
+
+def why_not_sum(call: Call, own: Any, fp64: bool) -> str:
+    """Return why a sum cannot run on the device `own`, with or without double precision, or the empty string."""
+    from dispatch.reduction import accumulator_dtype, operation_dtype
+    from dispatch_opencl.summation import why_no_cast, why_not
+
+    on_device = is_device_array(call.operand)
+    if on_device and call.operand.queue is not None and call.operand.queue.device != own:
+        return f"the array lives on {call.operand.queue.device.name.strip()}"
+    plain = call.array_type is np.ndarray or isinstance(call.operand, np.generic) or not hasattr(call.operand, "dtype")
+    if not on_device and not plain:
         return f"a {call.array_type.__qualname__} has a sum of its own, which runs on the host"
     given = np.asarray(call.operand) if call.dtype is None else call.operand
     dtype, out = call.arguments.get("dtype"), call.arguments.get("out")
@@ -150,4 +178,11 @@ def why_not_sum(call: Call, fp64: bool) -> str:
         )
     except (TypeError, AttributeError):
         return ""  # an error in the arguments is raised by the call itself
-    return why_not(given.dtype, operation, accumulator_dtype(operation), fp64)
+    reason = why_not(operation, accumulator_dtype(operation), fp64)
+    if reason or not on_device:
+        return reason
+    # The host casts elements of its own arrays itself, where kernels do not.
+    reason = why_no_cast(given.dtype, operation, fp64)
+    if not reason and operation.kind in "bc" and operation.kind != given.dtype.kind:
+        reason = "the kernel that writes the result does not change their kind"
+    return f"elements of {given.dtype} cannot be cast to {operation} there: {reason}; use a.astype" if reason else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
-from dispatch.solvers import BlockEngine, EigenProblem, Small
+from dispatch.solvers import BlockEngine, Small
 from dispatch_opencl.block import Arithmetic, Block
 from dispatch_opencl.memory import DeviceMemory
 from dispatch_opencl.operators import DenseMatrix, SparseMatrix
@@ -30,10 +31,10 @@ BLOCKS_A_LAUNCH = 3
 class OpenCLEngine(BlockEngine):
     """Blocks are buffers of the device's pool. Nothing waits for the device but `gram`, `residual` and `download`."""
 
-    def __init__(self, problem: EigenProblem, runtime: Runtime) -> None:
-        super().__init__(problem.n, problem.dtype)
+    def __init__(self, n: int, dtype: np.dtype[Any], runtime: Runtime) -> None:
+        super().__init__(n, dtype)
         self._runtime = runtime
-        self._arithmetic = Arithmetic(problem.dtype, runtime.traits.fp64)
+        self._arithmetic = Arithmetic(self.dtype, runtime.traits.fp64)
         self._streams = runtime.traits.streams
         self._items = 1 if self._streams else runtime.traits.group
         self._writes: list[Any] = []
@@ -123,18 +124,56 @@ class OpenCLEngine(BlockEngine):
         """Take the step in one pass over the matrix and the blocks."""
         if not isinstance(A, SparseMatrix):
             return super().chebyshev_step(A, theta, a, b, R, D, Y)
+        return self._chebyshev_step(A, self._small(self._arithmetic.scalars(theta, a, b)), 0, R, D, Y)
+
+    def chebyshev_iteration(
+        self, A: Any, theta: Small, steps: Sequence[tuple[Small, Small]], R: Block, D: Block
+    ) -> Block:
+        """Take the steps one after another without the host, in single precision, since half the bytes move."""
+        if not isinstance(A, SparseMatrix):
+            return super().chebyshev_iteration(A, theta, steps, R, D)
+        single = self._single
+        matrix = A if single is self else A.converted(self._runtime, single.dtype)
+        R, D = (single.converted(X, self) for X in (R, D))
+        Y = D
+        scalars = single._small(single._arithmetic.scalars(*(x for a, b in steps for x in (theta, a, b))))
+        for number in range(len(steps)):
+            R, D, Y = single._chebyshev_step(matrix, scalars, number, R, D, Y)
+        return self.converted(Y, single)
+
+    @cached_property
+    def _single(self) -> OpenCLEngine:
+        """The engine for blocks of the same length in single precision."""
+        if self._arithmetic.real == np.float32:
+            return self
+        return OpenCLEngine(self.n, np.dtype({"d": np.float32, "D": np.complex64}[self.dtype.char]), self._runtime)
+
+    def converted(self, X: Block, other: OpenCLEngine) -> Block:
+        """Return a block of another engine's as one of this one's."""
+        if other is self:
+            return X
+        result = self._new(X.n, X.p)
+        source = "double" if other._arithmetic.real == np.float64 else "float"
+        kernel = self._kernel("blocks.cl", "convert", (f"-DSOURCE={source}",))
+        widths = (X.vecs * other._arithmetic.lanes, result.vecs * self._arithmetic.lanes)
+        arguments = (X.n, widths[0], X.memory, widths[1], result.memory)
+        self._runtime.launch(kernel, (self._chunks(X.n)[1] * self._items,), (self._items,), *arguments)
+        return result
+
+    def _chebyshev_step(
+        self, A: SparseMatrix, scalars: DeviceMemory, number: int, R: Block, D: Block, Y: Block
+    ) -> tuple[Block, Block, Block]:
         following = self._new(D.n, D.p)
         updated = self._new(D.n, D.p) if Y is D else Y
-        scalars = self._small(self._arithmetic.scalars(theta, a, b))
-        arguments = (scalars, R.memory, D.memory, Y.memory, following.memory, updated.memory)
-        self._over_rows("chebyshev", A, D.vecs, *arguments)
+        blocks = (R.memory, D.memory, Y.memory, following.memory, updated.memory)
+        self._over_rows("chebyshev", A, D.vecs, number, scalars, *blocks)
         return R, following, updated
 
     @property
     def _own_file(self) -> str:
         return "blocks_streams.cl" if self._streams else "blocks_groups.cl"
 
-    def _kernel(self, file: str, name: str, options: tuple[str, ...] = ("-DOFFSET=int",)) -> Any:
+    def _kernel(self, file: str, name: str, options: tuple[str, ...] = ()) -> Any:
         return self._runtime.kernel(file, name, (*self._arithmetic.options, f"-DITEMS={self._items}", *options))
 
     def _chunks(self, n: int) -> tuple[int, int]:
@@ -179,7 +218,7 @@ class OpenCLEngine(BlockEngine):
             result.n, chunk, result.vecs, result.memory, int(accumulate), *(x for block in filled for x in block), C,
         )  # fmt: skip
 
-    def _over_rows(self, name: str, A: SparseMatrix, vecs: int, *blocks: DeviceMemory) -> None:
+    def _over_rows(self, name: str, A: SparseMatrix, vecs: int, *blocks: Any) -> None:
         """Launch a kernel that goes through the rows of a sparse matrix, by the variant that fits them."""
         matrix = (A.indptr, A.indices, A.data)
         if self._streams:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dispatch.reduction import Group, Reduction, prepare
 from dispatch_opencl.memory import DeviceMemory, HostMemory
 from dispatch_opencl.runtime import Runtime
-from dispatch_opencl.summation import Summation
+from dispatch_opencl.summation import Summation, why_no_cast
 
 SLABS_IN_FLIGHT = 2
 """While one slab is added up, the next is on its way."""
@@ -21,11 +21,28 @@ SPARSE = 4
 """A walk that touches less than one of so many bytes is gathered on the host before it is sent to a device."""
 
 
-def sum_host_array(runtime: Runtime, a: NDArray[Any], reduction: Reduction, arguments: tuple[Any, ...]) -> Any:
-    """Return the sum that `reduction` plans, of an ndarray."""
+def sum_host_array(runtime: Runtime, a: NDArray[Any], arguments: tuple[Any, ...]) -> Any:
+    """Return the sum of an ndarray.
+
+    Parameters
+    ----------
+    runtime : Runtime
+        The device.
+    a : ndarray
+        The operand.
+    arguments : tuple
+        ``axis``, ``dtype``, ``out``, ``keepdims``, ``initial`` and ``where``, as `dispatch.sum` takes them.
+    """
+    out = arguments[2]
+    if out is not None and not isinstance(out, np.ndarray):
+        raise TypeError(f"out is a {type(out).__qualname__}, expected an ndarray")
+    reduction = prepare(a, *arguments)
     if reduction.count == 0 or reduction.sums == 0:
         return reduction.finish(np.empty(reduction.sums, reduction.dtype))
-    if not _walkable(runtime, a, reduction):
+    if why_no_cast(a.dtype, reduction.dtype, runtime.traits.fp64):
+        a = a.astype(reduction.dtype)
+        reduction = prepare(a, *arguments)
+    elif not _walkable(runtime, a, reduction):
         a = np.array(a, order="K", copy=True)
         reduction = prepare(a, *arguments)
     return reduction.finish(_raw_sums(runtime, a, reduction))
@@ -42,7 +59,7 @@ def _walkable(runtime: Runtime, a: NDArray[Any], reduction: Reduction) -> bool:
 def _raw_sums(runtime: Runtime, a: NDArray[Any], reduction: Reduction) -> NDArray[Any]:
     summation = Summation(runtime, reduction)
     item = summation.element.itemsize
-    mask = reduction.where
+    mask = None if reduction.where is None else np.asarray(reduction.where)
     groups = summation.groups()
     first = a.ctypes.data + reduction.layout.offsets[0]
     mask_first = 0 if mask is None else mask.ctypes.data + reduction.layout.offsets[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,15 @@ class SparseMatrix:
             short, long = split_by_length(indptr)
             self.short = (len(short), runtime.wrap(short)) if len(short) else None
             self.long = (len(long), runtime.wrap(long)) if len(long) else None
+        self._elements = data
+        self._converted: SparseMatrix | None = None
+
+    def converted(self, runtime: Runtime, dtype: np.dtype[Any]) -> SparseMatrix:
+        """Return the same matrix with its elements in another dtype, of which there is one; it is kept."""
+        if self._converted is None:
+            self._converted = copy.copy(self)
+            self._converted.data = runtime.wrap(self._elements.astype(dtype))
+        return self._converted
 
 
 def balanced_rows(indptr: NDArray[Any], items: int) -> NDArray[np.int64]:

@@ -24,6 +24,9 @@ LEAST_CHUNK = 16384
 LEAST_ROWS = 64
 """Rows of a chunk of columns at least."""
 
+SHORT = 16
+"""Rows of up to so many elements are added up several at a time."""
+
 FLAT = 256
 """Columns to which a narrow contiguous block is widened by taking several rows as one."""
 
@@ -76,6 +79,9 @@ def next_pass(groups: Sequence[Group], streams: bool) -> Pass:
         return _rows(groups, Group(1, (0, 0), True), streams)
     outer, summed, kept = groups[: reduced[-1]], groups[reduced[-1]], groups[reduced[-1] + 1 :]
     if not kept:
+        if summed.extent <= SHORT and outer and not outer[-1].reduced and outer[-1].extent >= LANES[streams]:
+            # Short rows side by side: the vectors go across them.
+            return _columns(outer[:-1], summed, outer[-1], streams)
         return _rows(outer, summed, streams)
     inner = kept[-1]
     together = FLAT // inner.extent

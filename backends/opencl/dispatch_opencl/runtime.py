@@ -35,7 +35,8 @@ class Runtime:
     traits : Traits
         Its properties.
     queue : pyopencl.CommandQueue, optional
-        A queue of the caller's, to run on; by default a new in-order queue of a new context.
+        A queue of the caller's, to run on; by default a new in-order queue of a new context. Nothing is kept for reuse
+        then, since others use the queue's context and perhaps the queue.
     """
 
     def __init__(self, name: str, device: Any, traits: Traits, queue: Any = None) -> None:
@@ -50,7 +51,8 @@ class Runtime:
         with self.guard():
             self.context = cl.Context([device]) if queue is None else queue.context
             self.queue = cl.CommandQueue(self.context, device) if queue is None else queue
-        self.pool = Pool(self._create, traits.memory // IDLE_SHARE)
+        self._out_of_order = bool(self.queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE)
+        self.pool = Pool(self._create, traits.memory // IDLE_SHARE if queue is None else 0)
 
     def guard(self) -> contextlib.AbstractContextManager[None]:
         """Give a context in which PyOpenCL's errors are turned into ours."""
@@ -105,7 +107,7 @@ class Runtime:
         with self._lock, self.guard():
             self._check()
             kernel.set_args(*converted)
-            return cl.enqueue_nd_range_kernel(self.queue, kernel, tuple(items), tuple(group))
+            return self._in_order(cl.enqueue_nd_range_kernel(self.queue, kernel, tuple(items), tuple(group)))
 
     def allocate(self, nbytes: int) -> DeviceMemory:
         """Return device memory of at least `nbytes` bytes, with undefined contents.
@@ -149,7 +151,15 @@ class Runtime:
 
         with self._lock, self.guard():
             self._check()
-            return cl.enqueue_copy(self.queue, memory.buffer, host, is_blocking=False)
+            return self._in_order(cl.enqueue_copy(self.queue, memory.buffer, host, is_blocking=False))
+
+    def _in_order(self, event: Any) -> Any:
+        """Return the event; on a caller's out-of-order queue, let what comes next wait for it."""
+        import pyopencl as cl
+
+        if self._out_of_order:
+            cl.enqueue_barrier(self.queue)
+        return event
 
     def constant(self, host: NDArray[Any]) -> DeviceMemory:
         """Return device memory with a copy of a small host array."""

@@ -30,24 +30,29 @@ def cl_type(dtype: np.dtype[Any]) -> str:
     return CL_TYPES[f"{dtype.kind}{dtype.itemsize}"]
 
 
-def why_not(operand: np.dtype[Any], operation: np.dtype[Any], accumulator: np.dtype[Any] | None, fp64: bool) -> str:
-    """Return why a device cannot sum elements of `operand` as `operation`, or the empty string."""
-    real, op = real_part(operand), real_part(operation)
-    if accumulator is None or f"{real.kind}{real.itemsize}" not in CL_TYPES:
-        return f"the device has no arithmetic for {operand} summed as {operation}"
-    if not operand.isnative:
-        return f"the elements ({operand.str}) have not the machine's byte order"
-    if operand.kind == "c" and operation.kind != "c":
-        return f"summing {operand} as {operation} drops imaginary parts, which is left to NumPy and its warning"
-    if real.kind == "f" and op.kind != "f":
-        return f"summing {operand} as {operation} converts each element by the rules of the host's C compiler"
-    if operation.kind == "b" and operand.kind != "b":
-        return f"summing {operand} as bool is left to NumPy"
-    if op == np.float16 != real:
-        return f"rounding each element of {operand} to float16 is left to NumPy"
-    if not fp64 and np.float64 in (real, op):
-        return f"the device has no double precision, and summing {operand} as {operation} needs it"
+def why_not(operation: np.dtype[Any], accumulator: np.dtype[Any] | None, fp64: bool) -> str:
+    """Return why a device cannot add numbers of dtype `operation`, or the empty string."""
+    if accumulator is None:
+        return f"the device has no arithmetic for sums in {operation}"
+    if not fp64 and real_part(operation) == np.float64:
+        return f"the device has no double precision, and a sum in {operation} needs it"
     return ""
+
+
+def why_no_cast(operand: np.dtype[Any], operation: np.dtype[Any], fp64: bool) -> str:
+    """Return why kernels cannot cast elements of `operand` to `operation` by NumPy's rules, or the empty string."""
+    real, op = real_part(operand), real_part(operation)
+    if f"{real.kind}{real.itemsize}" not in CL_TYPES:
+        return "the device has no such type"
+    if not operand.isnative:
+        return "they have not the machine's byte order"
+    if operand.kind == "c" and operation.kind != "c":
+        return "that drops imaginary parts"
+    if (real.kind == "f" and op.kind != "f") or (operation.kind == "b" and operand.kind != "b"):
+        return "out of range, the rules are those of the host's C compiler"
+    if op == np.float16 != real:
+        return "the device rounds to float16 when it stores, not before it adds"
+    return "" if fp64 or real != np.float64 else "the device has no double precision"
 
 
 class Summation:

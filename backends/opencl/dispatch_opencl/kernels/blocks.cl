@@ -15,18 +15,35 @@ __kernel void fold(long chunks, long sums, __global const WORD *partial, __globa
     SUM_STORE(acc, out + s * SUM_WORDS);
 }
 
+// The rows of this item: a range of them on a CPU, every so many on a GPU.
+#if ITEMS == 1
+#define FOR_ROWS(r, n) \
+    for (long per = ((n) + get_global_size(0) - 1) / get_global_size(0), r = get_global_id(0) * per, \
+              stop = min((long)(n), r + per); r < stop; r++)
+#else
+#define FOR_ROWS(r, n) for (long r = get_global_id(0); r < (n); r += get_global_size(0))
+#endif
+
 // out[:, j] = X[:, indices[j]]
 __kernel void columns(long n, long x_vecs, __global const REAL *X, long count, __global const int *indices,
                       long out_vecs, __global REAL *out)
 {
-    long width = out_vecs * LANES, step = get_global_size(0);
-    for (long r = get_global_id(0); r < n; r += step) {
+    long width = out_vecs * LANES;
+    FOR_ROWS (r, n) {
         __global const REAL *x = X + r * x_vecs * LANES;
         __global REAL *o = out + r * width;
         for (long j = 0; j < width / PARTS; j++)
             for (int part = 0; part < PARTS; part++)
                 o[j * PARTS + part] = j < count ? x[indices[j] * PARTS + part] : 0;
     }
+}
+
+// out = X in another precision; rows have `from` and `to` reals.
+__kernel void convert(long n, long from, __global const SOURCE *X, long to, __global REAL *out)
+{
+    FOR_ROWS (r, n)
+        for (long j = 0; j < to; j++)
+            out[r * to + j] = j < from ? (REAL)X[r * from + j] : 0;
 }
 
 // R = AX - BX diag(theta), and of every chunk of rows the sums of the squares of its columns. A group takes one chunk

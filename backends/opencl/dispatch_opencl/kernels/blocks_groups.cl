@@ -61,10 +61,12 @@ inline void chebyshev_vec(VEC product, long vecs, __global const REAL *scalars, 
     STORE(LOAD(Y + at) + next, Y_next + at);
 }
 
-// R -= (A - theta) D;  D' = a D + b R;  Y' = Y + D', for the rows that are listed; `scalars` has theta, a and b.
+// R -= (A - theta) D;  D' = a D + b R;  Y' = Y + D', for the rows that are listed; `scalars` has rows
+// theta, a and b for every step.
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 void chebyshev(long count, __global const int *rows, __global const OFFSET *indptr, __global const int *indices,
-               __global const REAL *data, long vecs, __global const REAL *scalars, __global REAL *R,
+               __global const REAL *data, long vecs, long step,
+               __global const REAL *scalars, __global REAL *R,
                __global const REAL *D, __global const REAL *Y, __global REAL *D_next, __global REAL *Y_next)
 {
     long i = get_global_id(0) / vecs, j = get_global_id(0) % vecs;
@@ -72,19 +74,20 @@ void chebyshev(long count, __global const int *rows, __global const OFFSET *indp
         return;
     long r = rows[i];
     VEC product = row_product(indptr, indices, data, D, vecs, j, r, 0, 1);
-    chebyshev_vec(product, vecs, scalars, R, D, Y, D_next, Y_next, j, r);
+    chebyshev_vec(product, vecs, scalars + step * 3 * vecs * LANES, R, D, Y, D_next, Y_next, j, r);
 }
 
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 void chebyshev_long(long count, __global const int *rows, __global const OFFSET *indptr, __global const int *indices,
-                    __global const REAL *data, long vecs, __global const REAL *scalars, __global REAL *R,
+                    __global const REAL *data, long vecs, long step,
+               __global const REAL *scalars, __global REAL *R,
                     __global const REAL *D, __global const REAL *Y, __global REAL *D_next, __global REAL *Y_next)
 {
     __local VEC tree[GROUP];
     long r = rows[get_group_id(0)], j = get_group_id(1);
     VEC product = long_row_product(tree, indptr, indices, data, D, vecs, j, r);
     if (get_local_id(0) == 0)
-        chebyshev_vec(product, vecs, scalars, R, D, Y, D_next, Y_next, j, r);
+        chebyshev_vec(product, vecs, scalars + step * 3 * vecs * LANES, R, D, Y, D_next, Y_next, j, r);
 }
 
 // Items of a group make ACROSS VECs of DOWN rows of the Gram matrix, each over every SLICES-th row of the blocks.

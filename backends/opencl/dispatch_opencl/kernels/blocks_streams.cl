@@ -78,13 +78,15 @@ inline void chebyshev_row(const int count, __global const OFFSET *indptr, __glob
     }
 }
 
-// R -= (A - theta) D;  D' = a D + b R;  Y' = Y + D'. The rows of `scalars` are theta, a and b.
+// R -= (A - theta) D;  D' = a D + b R;  Y' = Y + D'. `scalars` has rows theta, a and b for every step.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void chebyshev(__global const long *bounds, __global const OFFSET *indptr, __global const int *indices,
-               __global const REAL *data, long vecs, __global const REAL *scalars, __global REAL *R,
+               __global const REAL *data, long vecs, long step,
+               __global const REAL *scalars, __global REAL *R,
                __global const REAL *D, __global const REAL *Y, __global REAL *D_next, __global REAL *Y_next)
 {
     long g = get_group_id(0);
+    scalars += step * 3 * vecs * LANES;
     for (long r = bounds[g]; r < bounds[g + 1]; r++) {
         long j = 0;
         for (; j + TILE <= vecs; j += TILE)

@@ -11,6 +11,14 @@
 
 #ifdef REAL
 
+// Index type of row pointers, and the precision to convert from; kernels that have neither are built with any.
+#ifndef OFFSET
+#define OFFSET int
+#endif
+#ifndef SOURCE
+#define SOURCE REAL
+#endif
+
 // A VEC is 32 bytes, a whole number of elements; complex elements are interleaved pairs. It is loaded through a pointer
 // and not by vload, which some compilers for CPUs do not inline; the rows of blocks are aligned for that.
 #if DOUBLE
