@@ -12,3 +12,13 @@ pytestmark = pytest.mark.skipif(not OPENCL.available, reason=f"no OpenCL device:
 
 class TestOpenCL(BackendConformance):
     backend = "opencl"
+
+    def to_device(self, host):
+        import pyopencl as cl
+        import pyopencl.array
+
+        device = self.the_backend().runtime("opencl:0").device
+        return pyopencl.array.to_device(cl.CommandQueue(cl.Context([device])), host)
+
+    def to_host(self, array):
+        return array.get()

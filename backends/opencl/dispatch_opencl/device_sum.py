@@ -51,14 +51,13 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
     if reduction.sums == 0:
         return result
     _order_after(runtime, a, *(array for array in (out, where) if is_device_array(array)))
-    if reduction.count == 0:
-        result.fill(reduction.initial, queue=runtime.queue)
-        return result
     summation = Summation(runtime, reduction)
-    item = summation.element.itemsize
-    start = (a.offset + reduction.layout.offsets[0]) // item
-    mask_start = (mask[1] + reduction.layout.offsets[1]) if mask else 0
-    raw = summation.run(summation.groups(), a.base_data, start, mask[0] if mask else None, mask_start)
+    if reduction.count == 0:
+        raw = runtime.constant(np.zeros(reduction.sums * (2 if reduction.operand.kind == "c" else 1), summation.dtype))
+    else:
+        start = (a.offset + reduction.layout.offsets[0]) // summation.element.itemsize
+        mask_start = (mask[1] + reduction.layout.offsets[1]) if mask else 0
+        raw = summation.run(summation.groups(), a.base_data, start, mask[0] if mask else None, mask_start)
     event = _finish(runtime, reduction, summation, raw, result)
     result.add_event(event)
     a.add_event(event)

@@ -131,7 +131,8 @@ class OpenCLEngine(BlockEngine):
     ) -> Block:
         """Take the steps one after another without the host, in single precision, since half the bytes move."""
         if not isinstance(A, SparseMatrix):
-            return super().chebyshev_iteration(A, theta, steps, R, D)
+            general: Block = super().chebyshev_iteration(A, theta, steps, R, D)
+            return general
         single = self._single
         matrix = A if single is self else A.converted(self._runtime, single.dtype)
         R, D = (single.converted(X, self) for X in (R, D))

@@ -69,10 +69,13 @@ def _raw_sums(runtime: Runtime, a: NDArray[Any], reduction: Reduction) -> NDArra
     pending: list[_Pending] = []
     for slab in _slabs(groups, slab_bytes(runtime) // item):
         operand = _wrapped(runtime, a, first + slab.start * item, _span(slab.groups, 0, 1) * item)
-        marks = (
-            mask if mask is None else _wrapped(runtime, mask, mask_first + slab.mask_start, _span(slab.groups, 1, 1))
-        )
-        memory = summation.run(slab.groups, operand, 0, marks, 0)
+        marks, mask_start = None, 0
+        if mask is not None:
+            # A mask may be walked backwards where the operand is walked forwards.
+            mask_start = sum((g.extent - 1) * max(-g.strides[1], 0) for g in slab.groups)
+            nbytes = mask_start + sum((g.extent - 1) * max(g.strides[1], 0) for g in slab.groups) + 1
+            marks = _wrapped(runtime, mask, mask_first + slab.mask_start - mask_start, nbytes)
+        memory = summation.run(slab.groups, operand, 0, marks, mask_start)
         pending.append(_Pending(slab, memory, operand, marks))
         runtime.flush()
         if len(pending) == SLABS_IN_FLIGHT:

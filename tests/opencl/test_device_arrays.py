@@ -1,0 +1,83 @@
+"""`pyopencl.array.Array` in, the same class out, on the array's own queue."""
+
+import numpy as np
+import pyopencl as cl
+import pyopencl.array
+import pytest
+
+import dispatch
+
+OUT_OF_ORDER = cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE
+
+
+@pytest.fixture(params=[0, OUT_OF_ORDER], ids=["in order", "out of order"])
+def queue(request):
+    device = dispatch.registry.registry.table().entries["opencl"].backend()._devices["opencl:0"]
+    return cl.CommandQueue(cl.Context([device]), properties=request.param)
+
+
+@pytest.fixture(autouse=True)
+def _probed(_clean_process):
+    assert dispatch.registry.registry.table().entries["opencl"].devices()
+
+
+def host(shape, dtype):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape) * 20
+    return (x + 1j * rng.standard_normal(shape) if np.dtype(dtype).kind == "c" else x).astype(dtype)
+
+
+@pytest.mark.parametrize("char", "?bBhHiIqQefdFD")
+def test_every_dtype_gives_what_the_host_array_gives(queue, char):
+    a = host((30, 40, 3), char)
+    on_device = cl.array.to_device(queue, a)
+    for axis in (None, 0, 1, 2, (0, 2), ()):
+        for arguments in ({}, {"keepdims": True}, {"initial": 2}):
+            got = dispatch.sum(on_device, axis, **arguments)
+            expected = dispatch.sum(a, axis, **arguments, backend="opencl")
+            assert type(got) is cl.array.Array
+            assert got.queue is queue
+            assert (got.dtype, got.shape) == (expected.dtype, expected.shape)
+            assert np.array_equal(got.get(), expected)
+
+
+def test_views_are_walked_where_they_are(queue):
+    a = host((60, 70), np.float64)
+    on_device = cl.array.to_device(queue, a)
+    for view in (lambda x: x[::2, 5:], lambda x: x.T, lambda x: x[3], lambda x: x[:, 4]):
+        np.testing.assert_allclose(dispatch.sum(view(on_device), 0).get(), view(a).sum(0), atol=1e-12)
+
+
+def test_masks_of_the_host_and_of_the_device(queue):
+    a = host((60, 70), np.float64)
+    mask = np.random.default_rng(1).random((60, 70)) < 0.3
+    on_device = cl.array.to_device(queue, a)
+    for where in (mask, cl.array.to_device(queue, mask)):
+        np.testing.assert_allclose(dispatch.sum(on_device, 1, where=where).get(), a.sum(1, where=mask), atol=1e-12)
+
+
+def test_a_strided_out_is_written_through_its_strides(queue):
+    a = host((60, 70), np.float64)
+    out = cl.array.zeros(queue, (70, 2), np.float32)
+    column = out[:, 1]
+    assert dispatch.sum(cl.array.to_device(queue, a), 0, out=column) is column
+    np.testing.assert_allclose(out.get()[:, 1], a.sum(0), rtol=1e-3)
+    assert (out.get()[:, 0] == 0).all()
+
+
+def test_empty_sums(queue):
+    empty = cl.array.zeros(queue, (0, 4), np.float64)
+    assert np.array_equal(dispatch.sum(empty, 0, initial=3).get(), np.full(4, 3.0))
+    assert dispatch.sum(empty, 1).shape == (0,)
+
+
+def test_what_would_leave_the_device_is_refused(queue):
+    a = cl.array.zeros(queue, (3, 4), np.float64)
+    with pytest.raises(TypeError, match=r"out is a ndarray, expected a pyopencl\.array\.Array"):
+        dispatch.sum(a, 0, out=np.zeros(4))
+    with pytest.raises(dispatch.UnsupportedCallError, match="never copied silently"):
+        dispatch.sum(a, backend="cpu")
+    with pytest.raises(dispatch.UnsupportedCallError, match=r"cannot be cast to int64 there: .*; use a\.astype"):
+        dispatch.sum(a, dtype=int)
+    with pytest.raises(ValueError, match="the array has no queue to run on"):
+        dispatch.sum(a.with_queue(None))
