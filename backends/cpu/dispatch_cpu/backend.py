@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from dispatch.backend import Backend, Device
+from dispatch_cpu.sum import NO_VALUE, sum_array
 
 if TYPE_CHECKING:
     from dispatch.operations.call import Call
     from dispatch.solvers import BlockEngine, EigenProblem
 
-
-NO_VALUE: Any = np._NoValue
-"""NumPy's mark for an argument that was left out."""
 
 BYTES_PER_SECOND = 10e9
 """A cautious figure for the memory bandwidth that one process gets."""
@@ -62,8 +60,10 @@ class CpuBackend(Backend):
         device: Device,
     ) -> Any:
         """Run `dispatch.sum` on the host."""
-        if type(a) is np.ndarray and initial is NO_VALUE and where is NO_VALUE:
-            return np.add.reduce(a, axis, dtype, out, bool(keepdims))  # type: ignore[call-overload]
+        if type(a) is np.ndarray:
+            return sum_array(a, axis, dtype, out, keepdims, initial, where)
+        if isinstance(a, np.memmap):
+            return sum_array(a.view(np.ndarray), axis, dtype, out, keepdims, initial, where)
         # Subclasses and sparse matrices have sums of their own, not all of which know keepdims.
         return np.sum(a, axis, dtype, out, keepdims or NO_VALUE, initial, where)
 

@@ -1,0 +1,134 @@
+"""Sums of the rows of (outer, rows, width) in memory, by a kernel, in chunks over all cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch_cpu import kernels, summation
+from dispatch_cpu.kernels import Recipe
+from dispatch_cpu.parallel import run_over_rows
+from dispatch_cpu.summation import SERIAL
+
+STRIPE = 1024
+"""Columns that are worked on at a time: their lanes stay in the first levels of the cache."""
+
+TASK = 1 << 20
+"""Bytes of the operand that one task of a thread reads."""
+
+THREADED = 1 << 21
+"""Bytes of the operand below which the calling thread does it all: what a thread costs is not won back."""
+
+SHORT = 256
+"""Rows up to which each lane has one, if there is a single column: a kernel of its own takes them."""
+
+STAGES = {name: np.empty(0, name) for name in ("i2", "i4", "i8", "f4", "f8")}
+"""Empty arrays that carry the dtype of the stage."""
+
+
+def chunk_rows(rows: int, width: int, itemsize: int) -> int:
+    """Return the rows that are summed by one job: a power of two of tiles, so that the order does not depend on it."""
+    chunk = SERIAL * summation.lanes(width)
+    while chunk < rows and chunk * min(width, STRIPE) * itemsize < TASK:
+        chunk *= 2
+    return chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """What a kernel is told about one operand, and how its work is split.
+
+    Attributes
+    ----------
+    kernel : str
+        The name of the kernel.
+    recipe : Recipe
+        Its dtypes.
+    geometry : tuple
+        Its arguments from `strides` to `first`.
+    shape : tuple of int
+        Of the kernel's output: outer, chunks, width.
+    count : int
+        How many jobs there are.
+    a_task : int
+        How many of them a thread takes at a time; all of them where one thread is enough.
+    """
+
+    kernel: str
+    recipe: Recipe
+    geometry: tuple[Any, ...]
+    shape: tuple[int, int, int]
+    count: int
+    a_task: int
+
+    def find_kernel(self, masked: bool) -> Callable[..., int] | None:
+        """Return the kernel if it is ready."""
+        return kernels.find(self.kernel, self.recipe, masked)
+
+    def run(
+        self, kernel: Callable[..., int], x: NDArray[Any], mask: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[Any], bool]:
+        """Return the sums as (outer, width), and whether one of them is not finite.
+
+        Parameters
+        ----------
+        kernel : callable
+            What `find_kernel` returned.
+        x, mask : 1-D array, read-only
+            The memory from the first element on as the recipe's element dtype, and that of the mask, or None.
+        """
+        out = np.empty(self.shape, self.recipe.total)
+        stage = STAGES[self.recipe.stage]
+        if self.count <= self.a_task:
+            strange = kernel(x, mask, *self.geometry, 0, self.count, stage, out)
+        else:
+            found: list[int] = []
+
+            def take(first: int, last: int) -> None:
+                found.append(kernel(x, mask, *self.geometry, first, last, stage, out))
+
+            run_over_rows(take, self.count, self.a_task)
+            strange = sum(found)
+        if self.shape[1] == 1:
+            return out[:, 0], strange > 0
+        sums = summation.sum_neighbours(out)
+        return sums, strange > 0 or not np.isfinite(sums).all()
+
+
+def plan_jobs(
+    outer: int, rows: int, width: int, strides: tuple[int, int, int], recipe: Recipe, *, threads: bool
+) -> Jobs:
+    """Return the jobs for an operand of the given extents, and strides in elements."""
+    itemsize = np.dtype(recipe.element).itemsize
+    threaded = threads and outer * rows * width * itemsize >= THREADED
+    if width == 1 and rows <= SHORT:
+        a_task = max(TASK // (rows * itemsize), 1) if threaded else outer
+        return Jobs("sum_short_rows", recipe, (strides[:2], rows), (outer, 1, 1), outer, a_task)
+    lanes = summation.lanes(width)
+    chunk = chunk_rows(rows, width, itemsize)
+    stripe = width if lanes > 1 else min(width, STRIPE)
+    shape = (outer, -(-rows // chunk), width)
+    count = outer * shape[1] * -(-width // stripe)
+    a_task = max(TASK // (min(chunk, rows) * stripe * itemsize), 1) if threaded else count
+    steps = (strides[0], strides[1], strides[2] if width > 1 else strides[1])
+    return Jobs("sum_rows", recipe, (steps, rows, width, lanes, chunk, stripe), shape, count, a_task)
+
+
+def sum_packed(x: NDArray[Any]) -> NDArray[Any]:
+    """Return the sums over the rows of a contiguous (outer, rows, width) array, complex ones as pairs."""
+    recipe = kernels.recipe(x.dtype)
+    outer, rows, width = x.shape[0], x.shape[1], x.shape[2] * (2 if x.dtype.kind == "c" else 1)
+    jobs = plan_jobs(outer, rows, width, (rows * width, width, 1), recipe, threads=False)
+    kernel = jobs.find_kernel(masked=False)
+    if kernel is None:
+        if x.dtype.kind not in "fc":
+            return np.asarray(x.sum(axis=1, dtype=recipe.total))
+        real = x.view(x.real.dtype).reshape(outer, rows, width)
+        return summation.sum_rows(real, np.dtype(recipe.stage), np.dtype(recipe.total))
+    span = x.reshape(-1).view(recipe.element)
+    span.flags.writeable = False
+    return jobs.run(kernel, span, None)[0]

@@ -1,0 +1,281 @@
+"""Compiled sums of rows, in the order that `summation` describes.
+
+An operand is one span of memory of some dtype; where its rows and columns are, strides in elements say. `stage` and
+`total` are arrays whose dtypes are those in which lanes are added, and their sums. Integers use the same kernels: their
+order does not matter, and a narrow stage holds the 16 elements of a lane.
+
+Numba compiles a kernel for each combination of dtypes and keeps it on disk. They release the GIL.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.ir as ir
+import numba
+import numpy as np
+from numba.extending import intrinsic, overload, register_jitable
+
+from dispatch_cpu.summation import SERIAL
+
+OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False, "error_model": "numpy"}
+
+
+@intrinsic
+def load(typing_context, array, at):
+    """Return ``array[at]`` of a contiguous array for an index that is known to be in it.
+
+    Numba's own indexing allows for negative indices, and what that costs here is the vectorization of the loop.
+    """
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return context.unpack_value(builder, signature.return_type, builder.gep(data, [arguments[1]]))
+
+    return array.dtype(array, numba.intp), generate
+
+
+@intrinsic
+def from_half(typing_context, bits):
+    """Return the float32 that is equal to a float16, given its 16 bits; Numba has no float16 on CPUs."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
+
+    return numba.float32(numba.uint16), generate
+
+
+def convert(x, like):
+    """Return `x` in the dtype of the array `like`; 16 bits that become a float are a float16."""
+
+
+@overload(convert)
+def _convert(x, like):
+    to = like.dtype
+    if x == numba.uint16 and isinstance(to, numba.types.Float):
+        return lambda x, like: to(from_half(x))
+    return lambda x, like: to(x)
+
+
+def element(x, mask, at, like):
+    """Return ``x[at]`` in the dtype of the array `like`, or what changes no sum where the mask is False."""
+
+
+@overload(element)
+def _element(x, mask, at, like):
+    if isinstance(mask, numba.types.NoneType):
+        return lambda x, mask, at, like: convert(load(x, at), like)
+
+    def masked(x, mask, at, like):
+        value = convert(load(x, at), like)
+        return value if load(mask, at) else neutral(like)
+
+    return masked
+
+
+def neutral(like):
+    """Return -0.0, or 0 for integers, in the dtype of the array `like`."""
+
+
+@overload(neutral)
+def _neutral(like):
+    to = like.dtype
+    zero = -0.0 if isinstance(to, numba.types.Float) else 0
+    return lambda like: to(zero)
+
+
+def place(index, stride):
+    """Return ``index * stride``; a stride of None is 1, known to the compiler."""
+
+
+@overload(place)
+def _place(index, stride):
+    if isinstance(stride, numba.types.NoneType):
+        return lambda index, stride: index
+    return lambda index, stride: index * stride
+
+
+@register_jitable
+def add_lanes(x, mask, start, step, stride, rows, width, rest, stage):
+    """Set ``stage[l]`` to the sum of ``x[start + r * step + l * stride]`` over ``r < rows``, for ``l < width``.
+
+    The first `rest` lanes have one row more.
+    """
+    if rows == SERIAL:
+        for lane in range(width):
+            at = start + place(lane, stride)
+            s = element(x, mask, at, stage)
+            for r in range(1, SERIAL):
+                s = convert(s + element(x, mask, at + r * step, stage), stage)
+            stage[lane] = s
+        return
+    for lane in range(width if rows > 0 else 0):
+        stage[lane] = element(x, mask, start + place(lane, stride), stage)
+    for r in range(1, rows):
+        for lane in range(width):
+            stage[lane] += element(x, mask, start + r * step + place(lane, stride), stage)
+    if rows > 0:
+        for lane in range(rest):
+            stage[lane] += element(x, mask, start + rows * step + place(lane, stride), stage)
+    else:
+        for lane in range(rest):
+            stage[lane] = element(x, mask, start + place(lane, stride), stage)
+        stage[rest:width] = neutral(stage)
+
+
+@numba.njit(**OPTIONS)
+def sum_rows(x, mask, strides, rows, width, lanes, chunk, stripe, first, last, stage_like, out):
+    """Write sums of chunks of rows into ``out[outer, chunk, column]``, for the jobs `first` to `last`.
+
+    Return how many of these are NaN or infinite. A job is one outer index, one chunk of rows and one stripe of columns,
+    counted in that order.
+
+    Parameters
+    ----------
+    x, mask : 1-D array
+        The memory from the first element on, and that of the mask or None.
+    strides : tuple of int
+        Elements from one outer index, one row and one column to the next. With more than one lane, rows continue each
+        other: the stride of a row is `width` times that of a column.
+    rows, width, lanes : int
+        The rows and columns of one outer index, and the lanes of a tile.
+    chunk, stripe : int
+        Rows of a chunk, a power of two of tiles; columns of a stripe, `width` if there is more than one lane.
+    """
+    outer_stride, row_stride, column_stride = strides
+    chunks = out.shape[1]
+    stripes = (width + stripe - 1) // stripe
+    stage = np.empty(lanes * stripe, stage_like.dtype)
+    total = np.empty(lanes * stripe, out.dtype)
+    levels = np.empty((64, stripe), out.dtype)
+    column = first % stripes * stripe
+    c = first // stripes % chunks
+    o = first // stripes // chunks
+    strange = 0
+    for _ in range(first, last):
+        columns = min(stripe, width - column)
+        start = o * outer_stride + c * chunk * row_stride + column * column_stride
+        left = min(chunk, rows - c * chunk)
+        tile = 0
+        while left > 0:
+            here = min(left, SERIAL * lanes)
+            halves = lanes
+            while halves // 2 >= here:
+                halves //= 2
+            lane_width = halves * columns
+            full, rest = here // halves, here % halves * columns
+            if column_stride == 1:
+                add_lanes(x, mask, start, halves * row_stride, None, full, lane_width, rest, stage)
+            else:
+                add_lanes(x, mask, start, halves * row_stride, column_stride, full, lane_width, rest, stage)
+            for lane in range(lane_width):
+                total[lane] = stage[lane]
+            while lane_width > columns:
+                lane_width //= 2
+                for lane in range(lane_width):
+                    total[lane] += total[lane_width + lane]
+            level, carried = 0, tile
+            while carried & 1:
+                for k in range(columns):
+                    total[k] = levels[level, k] + total[k]
+                level, carried = level + 1, carried >> 1
+            for k in range(columns):
+                levels[level, k] = total[k]
+            start += SERIAL * lanes * row_stride
+            left -= here
+            tile += 1
+        level = 0
+        while tile >> level & 1 == 0:
+            level += 1
+        for k in range(columns):
+            total[k] = levels[level, k]
+        level += 1
+        while tile >> level:
+            if tile >> level & 1:
+                for k in range(columns):
+                    total[k] = levels[level, k] + total[k]
+            level += 1
+        for k in range(columns):
+            out[o, c, column + k] = total[k]
+            strange += total[k] - total[k] != 0
+        column += stripe
+        if column >= width:
+            column = 0
+            c += 1
+            if c == chunks:
+                c = 0
+                o += 1
+    return strange
+
+
+BLOCK = 64
+"""Short rows that are summed side by side."""
+
+
+@numba.njit(**OPTIONS)
+def sum_short_rows(x, mask, strides, rows, first, last, stage, out):
+    """Write into ``out[outer, 0, 0]`` the sums of `rows` elements, 2 to 256, for the outer indices `first` to `last`.
+
+    The lanes are those of `sum_rows` with a width of one, each with one row; a vector goes across outer indices.
+    Arguments and result are those of `sum_rows`.
+    """
+    outer_stride, row_stride = strides
+    half = 1
+    while 2 * half < rows:
+        half *= 2
+    strange = 0
+    if row_stride == 1 and rows > 16:
+        total = np.empty(half, out.dtype)
+        for o in range(first, last):
+            add_halves(x, mask, o * outer_stride, rows, half, stage, total)
+            halves = half
+            while halves > 8:
+                halves //= 2
+                for lane in range(halves):
+                    total[lane] += total[halves + lane]
+            even = (total[0] + total[4]) + (total[2] + total[6])
+            odd = (total[1] + total[5]) + (total[3] + total[7])
+            out[o, 0, 0] = even + odd
+            strange += out[o, 0, 0] - out[o, 0, 0] != 0
+        return strange
+    total = np.empty(half * BLOCK, out.dtype)
+    for o in range(first, last, BLOCK):
+        count = min(BLOCK, last - o)
+        for lane in range(half):
+            at = o * outer_stride + lane * row_stride
+            lanes = total[lane * BLOCK : lane * BLOCK + count]
+            if outer_stride == 4 and row_stride == 1:
+                add_pair(x, mask, at, 4, half, lane + half < rows, stage, lanes)
+            else:
+                add_pair(x, mask, at, outer_stride, half * row_stride, lane + half < rows, stage, lanes)
+        halves = half
+        while halves > 1:
+            halves //= 2
+            for k in range(halves * BLOCK):
+                total[k] += total[halves * BLOCK + k]
+        for k in range(count):
+            out[o + k, 0, 0] = total[k]
+            strange += total[k] - total[k] != 0
+    return strange
+
+
+@register_jitable
+def add_halves(x, mask, start, rows, half, stage, total):
+    """Set ``total[l]``, ``l < half``, to the sum of the elements ``l`` and ``l + half`` from `start` on."""
+    for lane in range(rows - half):
+        first = convert(element(x, mask, start + lane, stage), total)
+        total[lane] = first + convert(element(x, mask, start + half + lane, stage), total)
+    for lane in range(rows - half, half):
+        total[lane] = element(x, mask, start + lane, stage)
+
+
+@register_jitable
+def add_pair(x, mask, start, stride, step, paired, stage, lanes):
+    """Set ``lanes[k]`` to the element at ``start + k * stride``, plus the one `step` after it if there is one."""
+    if paired:
+        for k in range(lanes.size):
+            at = start + k * stride
+            lanes[k] = convert(element(x, mask, at, stage), lanes) + convert(element(x, mask, at + step, stage), lanes)
+    else:
+        for k in range(lanes.size):
+            lanes[k] = element(x, mask, start + k * stride, stage)

@@ -1,0 +1,37 @@
+"""Who serves the sums of a test: NumPy, unless the test asks for the compiled kernels."""
+
+import pytest
+from dispatch_cpu import kernels
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiles_unasked(request, monkeypatch):
+    if "compiled" not in request.fixturenames:
+        monkeypatch.setattr(kernels, "find", lambda name, recipe, masked: None)
+        monkeypatch.setattr("dispatch_cpu.sum._routes", {})
+
+
+@pytest.fixture(scope="session")
+def _session_kernels():
+    return {}
+
+
+@pytest.fixture
+def compiled(monkeypatch, _session_kernels):
+    """Every kernel that is asked for is there at once."""
+
+    def find(name, recipe, masked):
+        key = (name, recipe, masked)
+        if key not in _session_kernels:
+            _session_kernels[key] = kernels.load(*key)
+            assert _session_kernels[key] is not None
+        return _session_kernels[key]
+
+    monkeypatch.setattr(kernels, "find", find)
+
+
+@pytest.fixture
+def nothing_is_small(monkeypatch):
+    """The arrays of the test are summed as large ones are."""
+    monkeypatch.setattr("dispatch_cpu.sum.SMALL", 0)
+    monkeypatch.setattr("dispatch_cpu.sum.MEDIUM", 0)
