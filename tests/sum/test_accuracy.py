@@ -148,3 +148,12 @@ def test_a_mask_hides_nan_and_infinity():
     mask = np.ones((5000, 1), bool)
     mask[::2] = False
     assert dispatch.sum(a, axis=0, where=mask).tolist() == [2500] * 3
+
+
+def test_the_callers_errstate_holds_in_all_threads():
+    a = np.full((300, 40, 100), 1e300)
+    mask = np.ones((300, 1, 100), bool)
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError, match="overflow"):
+        dispatch.sum(a, axis=1, dtype=np.float32, where=mask)
+    with np.errstate(all="ignore"):
+        assert (dispatch.sum(a, axis=1, dtype=np.float32, where=mask) == np.inf).all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any, Literal
 
@@ -227,7 +227,7 @@ def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[A
                 packed = packed.reshape(-1, *packed.shape[-2:])
                 sums[piece] = _as(row_sums.sum_packed(packed), sums.dtype).reshape(sums[piece].shape)
 
-        run_over_rows(take, len(pieces), 1)
+        _run_over_rows(take, len(pieces), 1)
         return sums
     chunk = row_sums.chunk_rows(x.shape[-2], x.shape[-1] * (2 if dtype.kind == "c" else 1), 8)
     for index in np.ndindex(x.shape[:-2]):
@@ -244,9 +244,20 @@ def _sum_long(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[A
         packed = _pack(x[first:last], None if mask is None else mask[first:last], dtype)
         partial[0, first // chunk] = _as(row_sums.sum_packed(packed[None]), partial.dtype)[0]
 
-    run_over_rows(take, rows, chunk)
+    _run_over_rows(take, rows, chunk)
     total: NDArray[Any] = summation.sum_neighbours(partial)[0]
     return total
+
+
+def _run_over_rows(take: Callable[[int, int], None], rows: int, chunk: int) -> None:
+    """Call `take` for ranges of rows on all cores, with the caller's `numpy.errstate`, which is a thread's own."""
+    settings: Any = {**np.geterr(), "call": np.geterrcall()}
+
+    def take_as_caller(first: int, last: int) -> None:
+        with np.errstate(**settings):
+            take(first, last)
+
+    run_over_rows(take_as_caller, rows, chunk)
 
 
 def _sum_in_place(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[Any]) -> NDArray[Any] | None:

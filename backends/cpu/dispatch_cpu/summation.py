@@ -16,6 +16,8 @@ Rows missing from the last tile count as -0.0, which changes nothing. An element
 ``15 + ceil(log2(rows / 16))`` additions, the same as in NumPy's pairwise summation of contiguous memory, so the error
 is at most that many units of roundoff times the sum of magnitudes (Higham, Accuracy and Stability of Numerical
 Algorithms, section 4.2).
+
+Nothing here signals overflow or invalid operations; `sum` does so once it knows the result.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ def lanes(width: int) -> int:
     return 1 << max((LANES // width).bit_length() - 1, 0) if width else 1
 
 
+@np.errstate(all="ignore")
 def sum_rows(x: NDArray[Any], stage: np.dtype[Any], accumulator: np.dtype[Any]) -> NDArray[Any]:
     """Return the sums of the rows of floats `x`, (outer, rows, width), as (outer, width) in the accumulator's dtype."""
     outer, rows, width = x.shape
@@ -60,6 +63,7 @@ def sum_rows(x: NDArray[Any], stage: np.dtype[Any], accumulator: np.dtype[Any]) 
     return sum_neighbours(total[:, :, 0])
 
 
+@np.errstate(all="ignore")
 def sum_neighbours(x: NDArray[Any]) -> NDArray[Any]:
     """Return the sums over axis 1 of ``(outer, n, width)``: pairs of neighbours, pairs of pairs, and so on."""
     while x.shape[1] > 1:

@@ -1,0 +1,253 @@
+"""`dispatch.sum` on the CPU: as ratios to `numpy.sum` and to the memory bandwidth, both measured in the same run.
+
+Run as ``python benchmarks/sum.py``; ``--full`` takes every dtype, layout and size, ``--plot FILE`` draws size against
+GB/s, a line a library. Each figure is the median of rounds in which everybody takes a turn. Bytes are those of the
+memory that has to be touched: of every second element, all; of a mask, its own as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import numpy as np
+from dispatch_cpu import kernels
+from dispatch_cpu.parallel import cores
+
+import dispatch
+
+DTYPES = [
+    "float64",
+    "float32",
+    "int64",
+    "complex128",
+    "complex64",
+    "int32",
+    "int16",
+    "int8",
+    "uint8",
+    "bool",
+    "float16",
+]
+SIZES = [1, 64, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28]
+LARGE = 1 << 26
+
+Case = tuple[np.ndarray, dict[str, Any], int]
+
+
+def elements(dtype: str, nbytes: int) -> np.ndarray:
+    """Return a vector of about `nbytes` bytes."""
+    count = max(nbytes // np.dtype(dtype).itemsize, 1)
+    pattern = np.random.default_rng(0).integers(0, 2 if dtype == "bool" else 100, 4099)
+    return np.resize(pattern.astype(dtype), count)
+
+
+def side(a: np.ndarray, columns: int) -> np.ndarray:
+    """Return the vector as a matrix of that many columns."""
+    return a[: a.size // columns * columns].reshape(-1, columns)
+
+
+def square(a: np.ndarray) -> np.ndarray:
+    """Return the vector as a square matrix."""
+    return side(a[: max(int(a.size**0.5), 1) ** 2], max(int(a.size**0.5), 1))
+
+
+LAYOUTS: dict[str, Callable[[np.ndarray], Case]] = {
+    "contiguous": lambda a: (a, {}, a.nbytes),
+    "square, axis 0": lambda a: (square(a), {"axis": 0}, square(a).nbytes),
+    "square, axis 1": lambda a: (square(a), {"axis": 1}, square(a).nbytes),
+    "(n, 4), axis 0": lambda a: (side(a, 4), {"axis": 0}, a.nbytes),
+    "(n, 4), axis 1": lambda a: (side(a, 4), {"axis": 1}, a.nbytes),
+    "(n, 100), axis 1": lambda a: (side(a, 100), {"axis": 1}, a.nbytes),
+    "(n, 16, 64), axis 1": lambda a: (side(a, 1024).reshape(-1, 16, 64), {"axis": 1}, a.nbytes),
+    "where": lambda a: (a, {"where": np.resize(np.arange(4099) % 3 != 0, a.size)}, a.nbytes + a.size),
+    "[::2]": lambda a: (a[::2], {}, a.nbytes),
+    "[::-1]": lambda a: (a[::-1], {}, a.nbytes),
+    "sub-block": lambda a: (side(a, 2048)[:, :1024], {}, side(a, 2048).nbytes // 2),
+    "Fortran, axis 0": lambda a: (square(a).T, {"axis": 0}, square(a).nbytes),
+    "byteswapped": lambda a: (a.astype(a.dtype.newbyteorder()), {}, a.nbytes),
+}
+MAIN_LAYOUTS = ["where", "(n, 4), axis 0", "(n, 4), axis 1", "square, axis 0", "square, axis 1", "[::2]"]
+
+
+@numba.njit(nogil=True)
+def read(x: np.ndarray) -> int:
+    """Touch every word of `x`; the compiler vectorizes and unrolls it."""
+    bits = np.int64(0)
+    for i in range(x.size):
+        bits ^= x[i]
+    return bits
+
+
+def reader(nbytes: int, pool: ThreadPoolExecutor) -> Callable[[], object]:
+    """Return a function that reads `nbytes` bytes of memory on all cores: the limit."""
+    x = np.arange(max(nbytes // 8, 1))
+    if nbytes < 1 << 20:
+        return lambda: read(x)
+    parts = np.array_split(x, cores())
+    return lambda: list(pool.map(read, parts))
+
+
+def peers(a: np.ndarray, arguments: dict[str, Any]) -> dict[str, Callable[[], object]]:
+    """Return what else is installed and can take this sum: numexpr, bottleneck, torch."""
+    found: dict[str, Callable[[], object]] = {}
+    axis = arguments.get("axis")
+    if set(arguments) - {"axis"} or not a.dtype.isnative:
+        return found
+    try:
+        import torch
+
+        tensor = torch.from_numpy(a)
+        found["torch"] = (lambda: torch.sum(tensor)) if axis is None else (lambda: torch.sum(tensor, dim=axis))
+    except (ImportError, TypeError, ValueError):
+        pass
+    try:
+        import bottleneck
+
+        if a.dtype.kind in "if":
+            found["bottleneck"] = lambda: bottleneck.nansum(a, axis=axis)
+    except ImportError:
+        pass
+    try:
+        import numexpr
+
+        if a.dtype.name in ("int32", "int64", "float32", "float64", "complex128"):
+            found["numexpr"] = lambda: numexpr.evaluate(f"sum(a, axis={axis})", {"a": a})
+    except ImportError:
+        pass
+    try:
+        import pyopencl
+        import pyopencl.array
+
+        queue = _queue(pyopencl)
+        if queue is not None and axis is None and a.dtype.kind in "if" and a.itemsize > 2 and a.flags.c_contiguous:
+            device = pyopencl.array.to_device(queue, a)
+            found["pyopencl"] = lambda: pyopencl.array.sum(device).get()
+    except ImportError:
+        pass
+    return found
+
+
+def _queue(pyopencl: Any, kept: dict[str, Any] = {}) -> Any:  # noqa: B006 - one queue for the run
+    if "queue" not in kept:
+        try:
+            kept["queue"] = pyopencl.CommandQueue(pyopencl.Context(pyopencl.get_platforms()[0].get_devices()[:1]))
+        except (pyopencl.Error, IndexError):
+            kept["queue"] = None
+    return kept["queue"]
+
+
+def medians(timed: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return seconds a call by name: medians over rounds in which each takes a turn."""
+    calls = {}
+    for name, function in timed.items():
+        function()
+        start = time.perf_counter()
+        function()
+        calls[name] = max(int(2e-4 / max(time.perf_counter() - start, 1e-7)), 1)
+    seconds: dict[str, list[float]] = {name: [] for name in timed}
+    for _ in range(rounds):
+        for name, function in timed.items():
+            start = time.perf_counter()
+            for _ in range(calls[name]):
+                function()
+            seconds[name].append((time.perf_counter() - start) / calls[name])
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def cases(full: bool) -> Iterator[tuple[str, str, int]]:
+    """Return (dtype, layout, bytes) of what is measured, the large ones first."""
+    if full:
+        yield from ((dtype, layout, size) for size in reversed(SIZES) for dtype in DTYPES for layout in LAYOUTS)
+        return
+    for dtype in DTYPES:
+        yield dtype, "contiguous", LARGE
+    for layout in MAIN_LAYOUTS:
+        yield "float32", layout, LARGE
+        yield "float64", layout, LARGE
+    for layout in set(LAYOUTS) - set(MAIN_LAYOUTS) - {"contiguous"}:
+        yield "float32", layout, LARGE
+    for size in reversed(SIZES):
+        if size != LARGE:
+            for dtype in ("float32", "float64", "int32", "uint8"):
+                yield dtype, "contiguous", size
+            yield "float32", "square, axis 0", size
+            yield "float32", "(n, 100), axis 1", size
+
+
+def main() -> None:
+    """Print a line a case: GB/s, the ratio to NumPy's speed and to the bandwidth, and the same of the peers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", action="store_true", help="every dtype, layout and size")
+    parser.add_argument("--plot", help="write a picture: size against GB/s")
+    parser.add_argument("--peers", action="store_true", help="measure numexpr, bottleneck, torch and pyopencl too")
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, {cores()} of {os.cpu_count()} cores, NumPy {np.__version__}")
+    print(f"{'dtype':10} {'layout':20} {'bytes':>10} {'GB/s':>8} {'/numpy':>7} {'/limit':>7}")
+    lines: dict[str, dict[int, float]] = {}
+    slower = []
+    with ThreadPoolExecutor(cores()) as pool:
+        readers: dict[int, Callable[[], object]] = {}
+        for dtype, layout, size in cases(options.full):
+            a = elements(dtype, size)
+            try:
+                a, arguments, nbytes = LAYOUTS[layout](a)
+            except (ValueError, ZeroDivisionError):
+                continue
+            if a.size == 0:
+                continue
+            limit = readers.setdefault(size, reader(size, pool))
+            timed = {
+                "limit": limit,
+                "numpy": lambda a=a, k=arguments: np.sum(a, **k),
+                "dispatch": lambda a=a, k=arguments: dispatch.sum(a, **k),
+            }
+            timed["dispatch"]()
+            kernels.wait()
+            timed |= peers(a, arguments) if options.peers else {}
+            taken = medians(timed, options.rounds)
+            speed = {name: (size if name == "limit" else nbytes) / seconds / 1e9 for name, seconds in taken.items()}
+            to_numpy = taken["numpy"] / taken["dispatch"]
+            others = "  ".join(f"{name} {speed[name] / speed['limit']:.2f}" for name in timed if name not in FIXED)
+            print(
+                f"{dtype:10} {layout:20} {size:10d} {speed['dispatch']:8.3f} {to_numpy:7.2f}"
+                f" {speed['dispatch'] / speed['limit']:7.2f}   {others}",
+                flush=True,
+            )
+            if to_numpy < 1 / 1.05:
+                slower.append(f"{dtype} {layout} {size}: {1 / to_numpy:.2f}")
+            if (dtype, layout) == ("float32", "contiguous"):
+                for name, gigabytes in speed.items():
+                    lines.setdefault(name, {})[size] = gigabytes
+    print(f"slower than 1.05 times NumPy: {len(slower)}", *slower, sep="\n  ")
+    if options.plot:
+        draw(lines, options.plot)
+
+
+FIXED = ("limit", "numpy", "dispatch")
+"""What is always measured."""
+
+
+def draw(lines: dict[str, dict[int, float]], path: str) -> None:
+    """Draw bytes against GB/s of a contiguous float32 sum."""
+    from matplotlib.figure import Figure
+
+    axes = (figure := Figure(layout="constrained")).subplots()
+    for name, points in lines.items():
+        sizes = sorted(points)
+        axes.loglog(sizes, [points[size] for size in sizes], "k--" if name == "limit" else "o-", label=name)
+    axes.set(xlabel="bytes", ylabel="GB/s", title="sum of contiguous float32")
+    axes.legend()
+    figure.savefig(path)
+
+
+if __name__ == "__main__":
+    main()
