@@ -7,7 +7,7 @@ from dispatch_cpu import kernels
 @pytest.fixture(autouse=True)
 def _nothing_compiles_unasked(request, monkeypatch):
     if "compiled" not in request.fixturenames:
-        monkeypatch.setattr(kernels, "find", lambda name, recipe, masked: None)
+        monkeypatch.setattr(kernels, "find", lambda name, recipe, result, masked: None)
         monkeypatch.setattr("dispatch_cpu.sum._routes", {})
 
 
@@ -20,8 +20,8 @@ def _session_kernels():
 def compiled(monkeypatch, _session_kernels):
     """Every kernel that is asked for is there at once."""
 
-    def find(name, recipe, masked):
-        key = (name, recipe, masked)
+    def find(name, recipe, result, masked):
+        key = (name, recipe, result, masked)
         if key not in _session_kernels:
             _session_kernels[key] = kernels.load(*key)
             assert _session_kernels[key] is not None

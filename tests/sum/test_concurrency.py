@@ -82,16 +82,16 @@ import numpy as np, dispatch
 from dispatch_cpu import kernels
 a = np.random.default_rng(0).standard_normal(100_000).astype(np.float32)
 first = dispatch.sum(a)
-waited = kernels.find("sum_rows", kernels.RECIPES["f4"], False) is None
+waited = kernels.find("sum_rows", kernels.RECIPES["f4"], "f4", False) is None
 kernels.wait()
-assert kernels.find("sum_rows", kernels.RECIPES["f4"], False) is not None
+assert kernels.find("sum_rows", kernels.RECIPES["f4"], "f4", False) is not None
 print(waited, dispatch.sum(a) == first)
 """
     assert run(code).split() == ["True", "True"]
 
 
 def test_where_the_compiler_fails_numpy_serves(caplog):
-    assert kernels.load("no_such_kernel", kernels.RECIPES["f4"], False) is None
+    assert kernels.load("no_such_kernel", kernels.RECIPES["f4"], "f4", False) is None
     assert "no compiled sum for f4" in caplog.text
     assert "NumPy takes its place" in caplog.text
 

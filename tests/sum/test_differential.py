@@ -105,7 +105,7 @@ def test_kernels_and_numpy_add_in_the_same_order(compiled, nothing_is_small, dty
         arguments["where"] = rng.random(a.shape) < 0.5
     by_kernels = dispatch.sum(a, **arguments)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "find", lambda name, recipe, masked: None)
+        patch.setattr(kernels, "find", lambda name, recipe, result, masked: None)
         patch.setattr("dispatch_cpu.sum._routes", {})
         by_numpy = dispatch.sum(a, **arguments)
     np.testing.assert_array_equal(by_kernels, by_numpy)

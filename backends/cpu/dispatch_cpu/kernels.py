@@ -26,6 +26,25 @@ class Recipe(NamedTuple):
     stage: str
     total: str
 
+    @property
+    def result(self) -> str:
+        """The dtype of finished sums: the element's if it is a float that a kernel can write, else that of the sums."""
+        return "f4" if self.element == "f4" else self.total
+
+    @property
+    def neutral(self) -> float:
+        """What changes no sum."""
+        return -0.0 if self.total == "f8" else 0
+
+    @property
+    def carriers(self) -> tuple[Any, Any]:
+        """Empty arrays that carry the dtypes of the stage and of the sums."""
+        return CARRIERS[self.stage], CARRIERS[self.total]
+
+
+CARRIERS = {name: np.empty(0, name) for name in ("i2", "i4", "i8", "f4", "f8")}
+"""An empty array of each dtype."""
+
 
 RECIPES = {
     "b1": Recipe("u1", "i2", "i8"),
@@ -51,8 +70,8 @@ def recipe(dtype: np.dtype[Any]) -> Recipe:
     return RECIPES[f"{dtype.kind}{dtype.itemsize}"]
 
 
-Key = tuple[str, Recipe, bool]
-"""The name of a kernel in `sum_kernels`, its dtypes, and whether there is a mask."""
+Key = tuple[str, Recipe, str, bool]
+"""The name of a kernel in `sum_kernels`, its dtypes, that of the sums it writes, and whether there is a mask."""
 
 _lock = threading.Lock()
 _ready: dict[Key, Callable[..., int] | None] = {}
@@ -60,9 +79,9 @@ _wanted: list[Key] = []
 _loading = False
 
 
-def find(name: str, recipe: Recipe, masked: bool) -> Callable[..., int] | None:
+def find(name: str, recipe: Recipe, result: str, masked: bool) -> Callable[..., int] | None:
     """Return the compiled kernel of that name if it is ready for these dtypes; otherwise ask for it."""
-    key = (name, recipe, masked)
+    key = (name, recipe, result, masked)
     if key in _ready:
         return _ready[key]
     _ask(key)
@@ -101,7 +120,7 @@ def _load_wanted() -> None:
             _wanted.remove(key)
 
 
-def load(name: str, recipe: Recipe, masked: bool) -> Callable[..., int] | None:
+def load(name: str, recipe: Recipe, result: str, masked: bool) -> Callable[..., int] | None:
     """Return the kernel once it is compiled for these dtypes; None, with a warning in the log, where that fails."""
     try:
         from dispatch_cpu import sum_kernels
@@ -112,7 +131,7 @@ def load(name: str, recipe: Recipe, masked: bool) -> Callable[..., int] | None:
         mask = np.zeros(2, np.bool_) if masked else None
         if mask is not None:
             mask.flags.writeable = False
-        kernel(x, mask, *ONE_SUM[name], 0, 1, np.empty(0, recipe.stage), np.empty((1, 1, 1), recipe.total))
+        kernel(x, mask, *ONE_SUM[name], recipe.neutral, 0, 1, *recipe.carriers, np.empty((1, 1, 1), result))
     except Exception as error:  # noqa: BLE001 - any failure of the compiler leaves the sum to NumPy
         logger.warning("dispatch_cpu: no compiled sum for %s: %s; NumPy takes its place", recipe.element, error)
         return None
@@ -120,12 +139,18 @@ def load(name: str, recipe: Recipe, masked: bool) -> Callable[..., int] | None:
 
 
 ONE_SUM: dict[str, tuple[Any, ...]] = {"sum_rows": ((1, 1, 1), 1, 1, 1, 16, 1), "sum_short_rows": ((1, 1), 2)}
-"""For each kernel its arguments from `strides` on for one sum."""
+"""For each kernel its arguments from `strides` to `start` for one sum."""
 
 
 def _all_keys() -> list[Key]:
-    recipes = dict.fromkeys(RECIPES.values())
-    return [(name, recipe, masked) for name in ONE_SUM for recipe in recipes for masked in (False, True)]
+    return [
+        (name, recipe, result, masked)
+        for name in ONE_SUM
+        for recipe in dict.fromkeys(RECIPES.values())
+        for result in dict.fromkeys((recipe.total, recipe.result))
+        for masked in (False, True)
+        if not (masked and result != recipe.total)
+    ]
 
 
 def _after_fork() -> None:

@@ -26,9 +26,6 @@ THREADED = 1 << 21
 SHORT = 256
 """Rows up to which each lane has one, if there is a single column: a kernel of its own takes them."""
 
-STAGES = {name: np.empty(0, name) for name in ("i2", "i4", "i8", "f4", "f8")}
-"""Empty arrays that carry the dtype of the stage."""
-
 
 def chunk_rows(rows: int, width: int, itemsize: int) -> int:
     """Return the rows that are summed by one job: a power of two of tiles, so that the order does not depend on it."""
@@ -48,6 +45,8 @@ class Jobs:
         The name of the kernel.
     recipe : Recipe
         Its dtypes.
+    result : str
+        The dtype in which it writes.
     geometry : tuple
         Its arguments from `strides` to `first`.
     shape : tuple of int
@@ -60,6 +59,7 @@ class Jobs:
 
     kernel: str
     recipe: Recipe
+    result: str
     geometry: tuple[Any, ...]
     shape: tuple[int, int, int]
     count: int
@@ -67,7 +67,7 @@ class Jobs:
 
     def find_kernel(self, masked: bool) -> Callable[..., int] | None:
         """Return the kernel if it is ready."""
-        return kernels.find(self.kernel, self.recipe, masked)
+        return kernels.find(self.kernel, self.recipe, self.result, masked)
 
     def run(
         self, kernel: Callable[..., int], x: NDArray[Any], mask: NDArray[np.bool_] | None
@@ -81,15 +81,15 @@ class Jobs:
         x, mask : 1-D array, read-only
             The memory from the first element on as the recipe's element dtype, and that of the mask, or None.
         """
-        out = np.empty(self.shape, self.recipe.total)
-        stage = STAGES[self.recipe.stage]
+        out = np.empty(self.shape, self.result)
+        carriers = self.recipe.carriers
         if self.count <= self.a_task:
-            strange = kernel(x, mask, *self.geometry, 0, self.count, stage, out)
+            strange = kernel(x, mask, *self.geometry, 0, self.count, *carriers, out)
         else:
             found: list[int] = []
 
             def take(first: int, last: int) -> None:
-                found.append(kernel(x, mask, *self.geometry, first, last, stage, out))
+                found.append(kernel(x, mask, *self.geometry, first, last, *carriers, out))
 
             run_over_rows(take, self.count, self.a_task)
             strange = sum(found)
@@ -100,22 +100,45 @@ class Jobs:
 
 
 def plan_jobs(
-    outer: int, rows: int, width: int, strides: tuple[int, int, int], recipe: Recipe, *, threads: bool
+    outer: int,
+    rows: int,
+    width: int,
+    strides: tuple[int, int, int],
+    recipe: Recipe,
+    *,
+    threads: bool,
+    finished: bool = False,
 ) -> Jobs:
-    """Return the jobs for an operand of the given extents, and strides in elements."""
+    """Return the jobs for an operand.
+
+    Parameters
+    ----------
+    outer, rows, width, strides : int and tuple of int
+        The extents, and the elements from one index to the next along each of them.
+    recipe : Recipe
+        The dtypes.
+    threads : bool
+        Whether to use all cores, if there is enough to do.
+    finished : bool
+        Whether these are the final sums: then, if one job takes all rows, they start from 0 and are written in their
+        final dtype.
+    """
     itemsize = np.dtype(recipe.element).itemsize
     threaded = threads and outer * rows * width * itemsize >= THREADED
     if width == 1 and rows <= SHORT:
+        start, result = (0 * recipe.neutral + 0, recipe.result) if finished else (recipe.neutral, recipe.total)
         a_task = max(TASK // (rows * itemsize), 1) if threaded else outer
-        return Jobs("sum_short_rows", recipe, (strides[:2], rows), (outer, 1, 1), outer, a_task)
+        return Jobs("sum_short_rows", recipe, result, (strides[:2], rows, start), (outer, 1, 1), outer, a_task)
     lanes = summation.lanes(width)
     chunk = chunk_rows(rows, width, itemsize)
     stripe = width if lanes > 1 else min(width, STRIPE)
     shape = (outer, -(-rows // chunk), width)
     count = outer * shape[1] * -(-width // stripe)
+    finished = finished and shape[1] == 1
+    start, result = (0 * recipe.neutral + 0, recipe.result) if finished else (recipe.neutral, recipe.total)
     a_task = max(TASK // (min(chunk, rows) * stripe * itemsize), 1) if threaded else count
     steps = (strides[0], strides[1], strides[2] if width > 1 else strides[1])
-    return Jobs("sum_rows", recipe, (steps, rows, width, lanes, chunk, stripe), shape, count, a_task)
+    return Jobs("sum_rows", recipe, result, (steps, rows, width, lanes, chunk, stripe, start), shape, count, a_task)
 
 
 def sum_packed(x: NDArray[Any]) -> NDArray[Any]:

@@ -73,16 +73,20 @@ def _sum_small(a: NDArray[Any], axis: Any, keepdims: Any) -> Any:
 class _Route:
     """What was decided for a layout that one kernel can sum in one pass."""
 
-    __slots__ = ("arguments", "c_contiguous", "element", "jobs", "kernel", "shape", "total", "type")
+    __slots__ = ("arguments", "c_contiguous", "direct", "element", "jobs", "kernel", "result", "shape", "total", "type")
 
     def __init__(self, jobs: row_sums.Jobs, reduction: Reduction, c_contiguous: bool) -> None:
         self.jobs = jobs
         self.kernel: Any = None
         self.c_contiguous = c_contiguous
         self.element = None if reduction.operand == jobs.recipe.element else jobs.recipe.element
-        self.arguments = (*jobs.geometry, 0, jobs.count, row_sums.STAGES[jobs.recipe.stage])
+        self.arguments = (*jobs.geometry, 0, jobs.count, *jobs.recipe.carriers)
+        self.result = jobs.result
+        self.direct = jobs.count <= jobs.a_task and jobs.shape[1] == 1
         self.shape = reduction.shape
-        self.total = reduction.accumulator if reduction.dtype.kind in "uc" else None
+        # Unsigned and complex sums are views of what the kernel writes.
+        kind, itemsize = reduction.dtype.kind, np.dtype(jobs.result).itemsize
+        self.total = np.dtype(f"{kind}{itemsize * (2 if kind == 'c' else 1)}") if kind in "uc" else None
         self.type = reduction.dtype.type
 
     def take(self, a: NDArray[Any]) -> Any:
@@ -97,18 +101,19 @@ class _Route:
             x = x.view(self.element)
         x.flags.writeable = False
         jobs = self.jobs
-        if jobs.count <= jobs.a_task and jobs.shape[1] == 1:
-            sums = np.empty(jobs.shape, jobs.recipe.total)
+        if self.direct:
+            sums = np.empty(jobs.shape, self.result)
             strange = kernel(x, None, *self.arguments, sums)
         else:
             sums, strange = jobs.run(kernel, x, None)
         if strange:
             _report(sums, a)
+        if jobs.shape[1] > 1:
+            sums += 0  # the sum starts from 0, so it is never -0.0
         if self.total is not None:
             sums = sums.view(self.total)
         if not self.shape:
-            return self.type(sums.item() + 0)  # the sum starts from 0, so it is never -0.0
-        sums += 0
+            return self.type(sums.item())
         return sums.reshape(self.shape).astype(self.type, copy=False)
 
 
@@ -131,7 +136,7 @@ def _route(a: NDArray[Any], axis: Any, keepdims: Any) -> _Route | Literal[False]
         extents, steps = [*extents, 1], [*steps, 0]
     if pattern[0] == "R":
         extents, steps = [1, *extents], [0, *steps]
-    jobs = in_place_jobs(tuple(extents), tuple(steps), a.dtype, kernels.recipe(a.dtype))
+    jobs = in_place_jobs(tuple(extents), tuple(steps), a.dtype, kernels.recipe(a.dtype), finished=True)
     return False if jobs is None else _Route(jobs, reduction, a.flags.c_contiguous)
 
 
@@ -215,7 +220,7 @@ def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[A
     direct = _sum_in_place(x, mask, dtype)
     if direct is not None:
         return direct
-    if dtype.kind in "iu" and kernels.find("sum_rows", kernels.recipe(dtype), masked=False) is None:
+    if dtype.kind in "iu" and kernels.find("sum_rows", kernels.recipe(dtype), "i8", masked=False) is None:
         return np.asarray(np.add.reduce(x, -2, _total(dtype), where=True if mask is None else mask))
     sums = np.empty((*x.shape[:-2], x.shape[-1]), _total(dtype))
     if x.shape[-2] * x.shape[-1] <= PACKED:
@@ -288,7 +293,12 @@ def _is_parallel(mask: NDArray[np.bool_], x: NDArray[Any]) -> bool:
 
 
 def in_place_jobs(
-    extents: tuple[int, ...], steps: tuple[int, ...], dtype: np.dtype[Any], recipe: kernels.Recipe
+    extents: tuple[int, ...],
+    steps: tuple[int, ...],
+    dtype: np.dtype[Any],
+    recipe: kernels.Recipe,
+    *,
+    finished: bool = False,
 ) -> row_sums.Jobs | None:
     """Return the jobs for (outer, rows, width) elements, strides in bytes; None for lanes of no even spacing."""
     size = np.dtype(recipe.element).itemsize
@@ -302,7 +312,9 @@ def in_place_jobs(
         width, column_step = 2 * width, 1
     if not (width == 1 or row_step == width * column_step or summation.lanes(width) == 1):
         return None
-    return row_sums.plan_jobs(outer, rows, width, (outer_step, row_step, column_step), recipe, threads=True)
+    return row_sums.plan_jobs(
+        outer, rows, width, (outer_step, row_step, column_step), recipe, threads=True, finished=finished
+    )
 
 
 def _reads(element: np.dtype[Any], dtype: np.dtype[Any]) -> bool:

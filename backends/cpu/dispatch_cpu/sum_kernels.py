@@ -2,7 +2,8 @@
 
 An operand is one span of memory of some dtype; where its rows and columns are, strides in elements say. `stage` and
 `total` are arrays whose dtypes are those in which lanes are added, and their sums. Integers use the same kernels: their
-order does not matter, and a narrow stage holds the 16 elements of a lane.
+order does not matter, and a narrow stage holds the 16 elements of a lane. Lengths and strides that the compiler should
+know are passed as tuples that long.
 
 Numba compiles a kernel for each combination of dtypes and keeps it on disk. They release the GIL.
 """
@@ -85,14 +86,42 @@ def _neutral(like):
 
 
 def place(index, stride):
-    """Return ``index * stride``; a stride of None is 1, known to the compiler."""
+    """Return ``index * stride``; a stride that is a tuple is its length."""
 
 
 @overload(place)
 def _place(index, stride):
-    if isinstance(stride, numba.types.NoneType):
-        return lambda index, stride: index
+    if isinstance(stride, numba.types.BaseTuple):
+        length = len(stride)
+        return lambda index, stride: index * length
     return lambda index, stride: index * stride
+
+
+def as_total(stage, total):
+    """Return `stage` where it has the dtype of `total`; otherwise `total`, to which it has to be copied."""
+
+
+@overload(as_total)
+def _as_total(stage, total):
+    if stage.dtype == total.dtype:
+        return lambda stage, total: stage
+    return lambda stage, total: total
+
+
+def copy_lanes(stage, total, width):
+    """Copy lanes from `stage` to `total`, unless they are one array."""
+
+
+@overload(copy_lanes)
+def _copy_lanes(stage, total, width):
+    if stage.dtype == total.dtype:
+        return lambda stage, total, width: None
+
+    def copy(stage, total, width):
+        for lane in range(width):
+            total[lane] = stage[lane]
+
+    return copy
 
 
 @register_jitable
@@ -124,7 +153,7 @@ def add_lanes(x, mask, start, step, stride, rows, width, rest, stage):
 
 
 @numba.njit(**OPTIONS)
-def sum_rows(x, mask, strides, rows, width, lanes, chunk, stripe, first, last, stage_like, out):
+def sum_rows(x, mask, strides, rows, width, lanes, chunk, stripe, start, first, last, stage_like, total_like, out):
     """Write sums of chunks of rows into ``out[outer, chunk, column]``, for the jobs `first` to `last`.
 
     Return how many of these are NaN or infinite. A job is one outer index, one chunk of rows and one stripe of columns,
@@ -141,20 +170,26 @@ def sum_rows(x, mask, strides, rows, width, lanes, chunk, stripe, first, last, s
         The rows and columns of one outer index, and the lanes of a tile.
     chunk, stripe : int
         Rows of a chunk, a power of two of tiles; columns of a stripe, `width` if there is more than one lane.
+    start : scalar
+        What is added to each sum last.
+    first, last : int
+        The jobs.
+    stage_like, total_like, out : array
+        Two that carry the dtypes, and the one that is written.
     """
     outer_stride, row_stride, column_stride = strides
     chunks = out.shape[1]
     stripes = (width + stripe - 1) // stripe
     stage = np.empty(lanes * stripe, stage_like.dtype)
-    total = np.empty(lanes * stripe, out.dtype)
-    levels = np.empty((64, stripe), out.dtype)
+    total = as_total(stage, np.empty(lanes * stripe, total_like.dtype))
+    levels = np.empty((64, stripe), total_like.dtype)
     column = first % stripes * stripe
     c = first // stripes % chunks
     o = first // stripes // chunks
     strange = 0
     for _ in range(first, last):
         columns = min(stripe, width - column)
-        start = o * outer_stride + c * chunk * row_stride + column * column_stride
+        at = o * outer_stride + c * chunk * row_stride + column * column_stride
         left = min(chunk, rows - c * chunk)
         tile = 0
         while left > 0:
@@ -164,12 +199,14 @@ def sum_rows(x, mask, strides, rows, width, lanes, chunk, stripe, first, last, s
                 halves //= 2
             lane_width = halves * columns
             full, rest = here // halves, here % halves * columns
+            step = halves * row_stride
             if column_stride == 1:
-                add_lanes(x, mask, start, halves * row_stride, None, full, lane_width, rest, stage)
+                add_lanes(x, mask, at, step, (0,), full, lane_width, rest, stage)
+            elif column_stride == 2:
+                add_lanes(x, mask, at, step, (0, 0), full, lane_width, rest, stage)
             else:
-                add_lanes(x, mask, start, halves * row_stride, column_stride, full, lane_width, rest, stage)
-            for lane in range(lane_width):
-                total[lane] = stage[lane]
+                add_lanes(x, mask, at, step, column_stride, full, lane_width, rest, stage)
+            copy_lanes(stage, total, lane_width)
             while lane_width > columns:
                 lane_width //= 2
                 for lane in range(lane_width):
@@ -181,7 +218,7 @@ def sum_rows(x, mask, strides, rows, width, lanes, chunk, stripe, first, last, s
                 level, carried = level + 1, carried >> 1
             for k in range(columns):
                 levels[level, k] = total[k]
-            start += SERIAL * lanes * row_stride
+            at += SERIAL * lanes * row_stride
             left -= here
             tile += 1
         level = 0
@@ -196,8 +233,9 @@ def sum_rows(x, mask, strides, rows, width, lanes, chunk, stripe, first, last, s
                     total[k] = levels[level, k] + total[k]
             level += 1
         for k in range(columns):
-            out[o, c, column + k] = total[k]
-            strange += total[k] - total[k] != 0
+            value = convert(total[k] + start, out)
+            out[o, c, column + k] = value
+            strange += value - value != 0
         column += stripe
         if column >= width:
             column = 0
@@ -213,11 +251,11 @@ BLOCK = 64
 
 
 @numba.njit(**OPTIONS)
-def sum_short_rows(x, mask, strides, rows, first, last, stage, out):
+def sum_short_rows(x, mask, strides, rows, start, first, last, stage, total_like, out):
     """Write into ``out[outer, 0, 0]`` the sums of `rows` elements, 2 to 256, for the outer indices `first` to `last`.
 
-    The lanes are those of `sum_rows` with a width of one, each with one row; a vector goes across outer indices.
-    Arguments and result are those of `sum_rows`.
+    The lanes are those of `sum_rows` with a width of one, each with one row. Arguments and result are those of
+    `sum_rows`.
     """
     outer_stride, row_stride = strides
     half = 1
@@ -225,27 +263,33 @@ def sum_short_rows(x, mask, strides, rows, first, last, stage, out):
         half *= 2
     strange = 0
     if row_stride == 1 and rows > 16:
-        total = np.empty(half, out.dtype)
+        # A vector goes along a row.
+        total = np.empty(2 * half, total_like.dtype)
+        for lane in range(rows, 2 * half):
+            total[lane] = neutral(total)
         for o in range(first, last):
-            add_halves(x, mask, o * outer_stride, rows, half, stage, total)
+            for lane in range(rows):
+                total[lane] = element(x, mask, o * outer_stride + lane, stage)
             halves = half
-            while halves > 8:
-                halves //= 2
+            while halves > 4:
                 for lane in range(halves):
                     total[lane] += total[halves + lane]
+                halves //= 2
             even = (total[0] + total[4]) + (total[2] + total[6])
             odd = (total[1] + total[5]) + (total[3] + total[7])
-            out[o, 0, 0] = even + odd
-            strange += out[o, 0, 0] - out[o, 0, 0] != 0
+            value = convert(even + odd + start, out)
+            out[o, 0, 0] = value
+            strange += value - value != 0
         return strange
-    total = np.empty(half * BLOCK, out.dtype)
+    # A vector goes across outer indices.
+    total = np.empty(half * BLOCK, total_like.dtype)
     for o in range(first, last, BLOCK):
         count = min(BLOCK, last - o)
         for lane in range(half):
             at = o * outer_stride + lane * row_stride
             lanes = total[lane * BLOCK : lane * BLOCK + count]
             if outer_stride == 4 and row_stride == 1:
-                add_pair(x, mask, at, 4, half, lane + half < rows, stage, lanes)
+                add_pair(x, mask, at, (0, 0, 0, 0), half, lane + half < rows, stage, lanes)
             else:
                 add_pair(x, mask, at, outer_stride, half * row_stride, lane + half < rows, stage, lanes)
         halves = half
@@ -254,19 +298,10 @@ def sum_short_rows(x, mask, strides, rows, first, last, stage, out):
             for k in range(halves * BLOCK):
                 total[k] += total[halves * BLOCK + k]
         for k in range(count):
-            out[o + k, 0, 0] = total[k]
-            strange += total[k] - total[k] != 0
+            value = convert(total[k] + start, out)
+            out[o + k, 0, 0] = value
+            strange += value - value != 0
     return strange
-
-
-@register_jitable
-def add_halves(x, mask, start, rows, half, stage, total):
-    """Set ``total[l]``, ``l < half``, to the sum of the elements ``l`` and ``l + half`` from `start` on."""
-    for lane in range(rows - half):
-        first = convert(element(x, mask, start + lane, stage), total)
-        total[lane] = first + convert(element(x, mask, start + half + lane, stage), total)
-    for lane in range(rows - half, half):
-        total[lane] = element(x, mask, start + lane, stage)
 
 
 @register_jitable
@@ -274,8 +309,8 @@ def add_pair(x, mask, start, stride, step, paired, stage, lanes):
     """Set ``lanes[k]`` to the element at ``start + k * stride``, plus the one `step` after it if there is one."""
     if paired:
         for k in range(lanes.size):
-            at = start + k * stride
+            at = start + place(k, stride)
             lanes[k] = convert(element(x, mask, at, stage), lanes) + convert(element(x, mask, at + step, stage), lanes)
     else:
         for k in range(lanes.size):
-            lanes[k] = element(x, mask, start + k * stride, stage)
+            lanes[k] = element(x, mask, start + place(k, stride), stage)
