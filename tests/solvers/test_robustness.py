@@ -1,0 +1,141 @@
+"""What `eigsh` promises whatever the matrix: clusters, scales, precision floors, repeatability, memory."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import scipy.sparse.linalg as sla
+
+import dispatch
+
+from .problems import components, laplacian, random_symmetric
+from .test_eigsh import wanted
+
+GRAPH = components(6, 100)
+BLOCK, BLOCK_SPECTRUM = laplacian(12, 13)
+CLUSTERS = {
+    "pairs": laplacian(40, 40),
+    "triples and six-fold": laplacian(12, 12, 12),
+    "six components": (GRAPH, np.linalg.eigvalsh(GRAPH.toarray())),
+    "three equal blocks": (sp.csr_array(sp.block_diag([BLOCK] * 3)), np.repeat(BLOCK_SPECTRUM, 3)),
+}
+
+
+@pytest.mark.parametrize("which", ["SA", "LA", "LM"])
+@pytest.mark.parametrize("accuracy", [1e-3, 1e-5, 1e-7, 1e-9])
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_no_member_of_a_cluster_is_missed(name, accuracy, which):
+    # The accuracy is relative to the norm; that of ARPACK at the same tolerances is in benchmarks/RESULTS.md.
+    A, spectrum = CLUSTERS[name]
+    right = wanted(spectrum, 10, which)
+    tol = accuracy * spectrum[-1] / abs(right).max()
+    for seed in range(6 if which == "SA" else 2):
+        w = dispatch.eigsh(A, k=10, which=which, tol=tol, rng=seed)[0]
+        # Two per cent of the largest wanted value tell a missing member from an inaccurate one.
+        np.testing.assert_allclose(w, right, rtol=0, atol=0.02 * abs(right).max())
+
+
+def ill_conditioned(n=500, condition=1e12):
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
+    w = np.logspace(0, -np.log10(condition), n)
+    A = (Q * w) @ Q.T
+    return (A + A.T) / 2
+
+
+EXACT = {
+    "2-D Laplacian": laplacian(25, 26)[0],
+    "3-D Laplacian": laplacian(8, 9, 10)[0],
+    "graph": GRAPH,
+    "random": random_symmetric(700),
+    "ill-conditioned": ill_conditioned(),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
+@pytest.mark.parametrize("which", ["SA", "LA", "LM", "BE"])
+@pytest.mark.parametrize("name", EXACT)
+def test_tol_0_is_as_accurate_as_the_arithmetic(name, which, dtype):
+    A = EXACT[name].astype(dtype)
+    if np.dtype(dtype).kind == "c":
+        # The same spectrum, by a unitary diagonal: a Hermitian matrix that is not symmetric.
+        phase = np.exp(1j * np.random.default_rng(0).uniform(0, 6, A.shape[0]))
+        A = (
+            (A * phase.conj()).T.conj() * phase
+            if isinstance(A, np.ndarray)
+            else A.multiply(np.outer(phase, phase.conj()))
+        )
+        A = (A + A.conj().T) / 2
+        A = A.astype(dtype) if isinstance(A, np.ndarray) else sp.csr_array(A).astype(dtype)
+    dense = A if isinstance(A, np.ndarray) else A.toarray()
+    wide = dense.astype(np.result_type(dtype, np.float64))
+    spectrum = np.linalg.eigvalsh(wide)
+    norm, eps = abs(spectrum).max(), np.finfo(dtype).eps
+    w, v = dispatch.eigsh(A, k=6, which=which)
+    np.testing.assert_allclose(w, wanted(spectrum, 6, which), rtol=0, atol=32 * eps * norm)
+    v, w = v.astype(wide.dtype), w.astype(float)
+    # Half of the bound is for the rounding of the returned numbers and of this very residual.
+    assert np.linalg.norm(wide @ v - v * w, axis=0).max() <= 2 * 32 * eps * norm
+    assert abs(v.conj().T @ v - np.eye(6)).max() < 100 * eps
+
+
+@pytest.mark.parametrize("which", ["SA", "LM"])
+def test_a_multiple_of_the_matrix_takes_the_same_iterations(which):
+    A, _ = laplacian(25, 26)
+    w, _, info = dispatch.eigsh(A, k=5, which=which, return_info=True)
+    for exponent in (-332, -20, 20, 332):
+        c = 2.0**exponent
+        scaled, _, scaled_info = dispatch.eigsh(A * c, k=5, which=which, return_info=True)
+        assert np.array_equal(scaled, w * c)
+        assert scaled_info.iterations == info.iterations
+    for c in (1e-100, 1e-6, 1e6, 1e100):
+        scaled, _, scaled_info = dispatch.eigsh(A * c, k=5, which=which, return_info=True)
+        np.testing.assert_allclose(scaled, w * c, rtol=1e-12)
+        assert abs(scaled_info.iterations - info.iterations) <= 1
+
+
+@pytest.mark.parametrize("which", ["SA", "LA", "LM"])
+def test_elements_of_every_size(which):
+    w = np.r_[-np.logspace(-150, 150, 300), np.logspace(-149, 149, 300)]
+    rng = np.random.default_rng(0)
+    values = dispatch.eigsh(sp.diags_array(rng.permutation(w)).tocsr(), k=5, which=which)[0]
+    np.testing.assert_allclose(values, wanted(w, 5, which), rtol=1e-12)
+
+
+@pytest.mark.parametrize("preconditioner", ["auto", "chebyshev-jacobi"])
+def test_the_same_seed_gives_the_same_bits_on_any_number_of_cores(preconditioner, monkeypatch):
+    A, _ = laplacian(120, 121)  # large enough for compiled products and several threads
+    first = dispatch.eigsh(A, k=8, which="SA", tol=1e-6, rng=3, preconditioner=preconditioner)
+    monkeypatch.setattr("dispatch_cpu.parallel.cores", lambda: 1)
+    second = dispatch.eigsh(A, k=8, which="SA", tol=1e-6, rng=3, preconditioner=preconditioner)
+    assert all(np.array_equal(x, y) for x, y in zip(first, second, strict=True))
+
+
+def test_the_floor_of_an_inaccurate_operator_is_reported():
+    A, spectrum = laplacian(25, 26)
+    noise = 90 * np.finfo(float).eps * spectrum[-1]
+
+    def matmat(X):
+        # The same error for the same block, unlike any matrix's.
+        return A @ X + noise * np.linalg.norm(X, axis=0) * np.sin(1e9 * X) / np.sqrt(len(X))
+
+    operator = sla.LinearOperator(A.shape, matvec=lambda x: matmat(x.reshape(-1, 1)), matmat=matmat, dtype=float)
+    w, _, info = dispatch.eigsh(operator, k=4, which="SA", return_info=True)
+    assert info.status == "floor"
+    assert info.residual_norms.max() < 1e3 * noise
+    np.testing.assert_allclose(w, spectrum[:4], atol=100 * noise)
+
+
+@pytest.mark.parametrize(("generalized", "blocks"), [(False, 13), (True, 19)])
+def test_memory_is_a_fixed_number_of_blocks(generalized, blocks):
+    A, _ = laplacian(120, 121)
+    n, m = A.shape[0], 10 + 5
+    M = sp.diags_array(np.linspace(1, 2, n)).tocsr() if generalized else None
+    dispatch.eigsh(A, k=10, M=M, which="SA", tol=1e-2)  # compilers need memory of their own
+    tracemalloc.start()
+    try:
+        dispatch.eigsh(A, k=10, M=M, which="SA", tol=1e-3)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= blocks * n * m * 8
