@@ -132,9 +132,11 @@ def _wanted(k: int, n: int, A: Operand) -> int:
 
 def _check_transformation(M: Operand | None, sigma: float | None, mode: str, Minv: Any, OPinv: Any) -> None:
     if sigma is not None:
-        raise NotImplementedError(
-            f"sigma is {sigma!r}: shift-invert is not built yet; use scipy.sparse.linalg.eigsh for it"
-        )
+        if Minv is not None:
+            raise ValueError("Minv is given with sigma, which has no use for it; leave Minv out")
+        if mode != "normal" and sigma == 0:
+            raise ValueError(f"sigma is 0, and mode {mode!r} then maps every eigenvalue to 1; use mode 'normal'")
+        return
     if mode != "normal":
         raise ValueError(f"mode is {mode!r}, which needs sigma; give sigma or leave mode out")
     if OPinv is not None:

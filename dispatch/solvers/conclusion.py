@@ -21,7 +21,7 @@ def conclude(
     info: EigshInfo,
     why: str = "",
 ) -> EigshResult:
-    """Return the eigenpairs in SciPy's order, or raise with those that are accurate.
+    """Return the eigenpairs, or raise with those that are accurate.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def conclude(
             EigshResult(values, vectors, info),
             accurate,
         )
-    return in_scipy_order(problem, EigshResult(values, vectors, info))
+    return EigshResult(values, vectors, info)
 
 
 def in_scipy_order(problem: EigenProblem, result: EigshResult) -> EigshResult:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, eigh
+from scipy.linalg import LinAlgError, eigh, lu_factor, lu_solve
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
@@ -14,12 +14,16 @@ from dispatch.solvers.checks import apply_on_host
 from dispatch.solvers.problem import EigenProblem, Operand
 from dispatch.solvers.rayleigh_ritz import wanted_first
 from dispatch.solvers.result import EigshInfo, EigshResult
+from dispatch.solvers.transformation import Transformation
 
 ALWAYS_BELOW = 256
 """Order up to which LAPACK is faster than any iteration."""
 
 BLOCKS = 5
 """A basis of three blocks has no room to move in a space of fewer than five."""
+
+RESCUE_BELOW = 4096
+"""Order up to which LAPACK takes over, for the whole spectrum, where the iteration gets stuck."""
 
 
 def dense_is_better(problem: EigenProblem, vectors: int) -> bool:
@@ -33,33 +37,105 @@ def solve_dense(problem: EigenProblem, reason: str) -> EigshResult:
     Raises
     ------
     ValueError
-        When M is not positive definite.
+        When the matrix of the inner product is not positive definite: M, or A for buckling; with a shift it may be
+        semidefinite.
     """
     A = as_dense("A", problem.A, problem)
     M = None if problem.M is None else as_dense("M", problem.M, problem)
-    scale = _power_of_two(A)
-    scale_M = 1.0 if M is None else _power_of_two(M)
-    try:
-        # Divide and conquer: its vectors are orthonormal to a few units, clusters or not.
-        scaled_M = None if M is None else M * (1.0 / scale_M)
-        driver = "evd" if M is None else "gvd"
-        theta, X = eigh(A * (1.0 / scale), scaled_M, check_finite=False, driver=driver)
-    except LinAlgError as error:
-        raise ValueError(f"M is not positive definite: {error}") from None
-    X = X / np.sqrt(scale_M)
-    values = theta * (scale / scale_M)
-    order = wanted_first(values, problem.which)[: problem.k]
-    values, X = values[order], X[:, order]
+    scale, scale_M = _power_of_two(A), 1.0 if M is None else _power_of_two(M)
+    scaled_A, scaled_M = A * (1.0 / scale), None if M is None else M * (1.0 / scale_M)
+    sigma = None if problem.sigma is None else problem.sigma * (scale_M / scale)
+    if problem.mode == "buckling":
+        values, X = _buckling(scaled_A, np.eye(problem.n, dtype=problem.dtype) if M is None else scaled_M, sigma)
+        X = X / np.sqrt(scale)
+    else:
+        values, X = _spectrum(scaled_A, scaled_M, sigma)
+        X = X / np.sqrt(scale_M)
+    order = _wanted(problem, values, sigma)
+    values, X = values[order] * (scale / scale_M), X[:, order]
     R = A @ X - (X if M is None else M @ X) * values
+    operators = isinstance(problem.A, LinearOperator)
     info = EigshInfo(
         method="dense",
         status="converged",
         iterations=0,
-        operator_applications=problem.n if isinstance(problem.A, LinearOperator) else 0,
+        operator_applications=problem.n if operators else 0,
         residual_norms=np.linalg.norm(R, axis=0).astype(np.float64),
         reason=reason,
     )
     return EigshResult(values.astype(problem.dtype.char.lower()), X, info)
+
+
+def _spectrum(A: NDArray[Any], M: NDArray[Any] | None, sigma: float | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the finite eigenvalues of the pencil and M-orthonormal eigenvectors."""
+    try:
+        # Divide and conquer: its vectors are orthonormal to a few units, clusters or not.
+        values, X = eigh(A, M, check_finite=False, driver="evd" if M is None else "gvd")
+    except LinAlgError as error:
+        if sigma is None or M is None:
+            raise ValueError(
+                f"M is not positive definite: {error}; a semidefinite M needs sigma, which asks for the finite "
+                "eigenvalues near it"
+            ) from None
+        return _by_inverse(A, M, M, sigma, "M")
+    return values, X
+
+
+def _buckling(A: NDArray[Any], M: Any, sigma: float | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the finite eigenvalues of the pencil and A-orthonormal eigenvectors."""
+    try:
+        inverse_values, X = eigh(M, A, check_finite=False, driver="gvd")
+    except LinAlgError:
+        return _by_inverse(A, M, A, sigma or 0.0, "A")
+    finite = abs(inverse_values) > len(A) * np.finfo(A.dtype).eps * abs(inverse_values).max()
+    return 1.0 / inverse_values[finite], X[:, finite]
+
+
+def _by_inverse(
+    A: NDArray[Any], M: NDArray[Any], B: NDArray[Any], sigma: float, name: str
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the finite eigenpairs for a semidefinite inner product ``B = L Lᴴ``, A or M.
+
+    They are ``x = C⁻¹ L y`` for the eigenvectors y of ``Lᴴ C⁻¹ L``, where ``C = A - σ M``.
+    """
+    eps = np.finfo(A.dtype).eps
+    d, V = eigh(B, check_finite=False, driver="evd")
+    if d[0] < -len(A) * eps * abs(d).max():
+        least = d[0] / abs(d).max()
+        raise ValueError(f"{name} is not positive semidefinite: it has an eigenvalue of {least:.3g} times its norm")
+    rank = d > len(A) * eps * d[-1]
+    L = V[:, rank] * np.sqrt(d[rank])
+    unit = 100 * eps * float(abs(A).sum(axis=1).max())
+    for steps in (0, 1, 10):
+        C = A - (sigma - steps * unit) * M
+        with np.errstate(all="ignore"):
+            Y = lu_solve(lu_factor(C, check_finite=False), L, check_finite=False)
+        if np.isfinite(Y).all() and abs(Y).max() * abs(C).max() < abs(L).max() / eps:
+            break
+    else:
+        raise ValueError(
+            "A - sigma M is singular for sigma and for shifts nearby: A and M have a null vector in common, so that "
+            "every number is an eigenvalue"
+        )
+    K = L.conj().T @ Y
+    theta, Z = eigh((K + K.conj().T) / 2, check_finite=False, driver="evd")
+    X = Y @ Z / np.where(theta == 0.0, 1.0, theta)
+    AX, MX = A @ X, M @ X
+    a, m = (np.einsum("ij,ij->j", X.conj(), P).real for P in (AX, MX))
+    finite = (abs(theta) > len(A) * eps * abs(theta).max()) & (m != 0.0)
+    size = np.sqrt((a if name == "A" else m)[finite])
+    return (a / np.where(m == 0.0, 1.0, m))[finite], X[:, finite] / size
+
+
+def _wanted(problem: EigenProblem, values: NDArray[Any], sigma: float | None) -> NDArray[np.intp]:
+    """Return which eigenvalues are wanted, by themselves or by what a shift makes of them."""
+    if len(values) < problem.k:
+        raise ValueError(f"k is {problem.k}, and there are only {len(values)} finite eigenvalues: M is singular")
+    if sigma is None:
+        return wanted_first(values, problem.which)[: problem.k]
+    if (abs(values - sigma) <= 100 * problem.eps * abs(values).max()).any():
+        sigma -= 100 * problem.eps * float(abs(values).max())
+    return wanted_first(Transformation(problem.mode, sigma).forward(values), problem.which)[: problem.k]
 
 
 def as_dense(name: str, operand: Operand, problem: EigenProblem) -> NDArray[Any]:

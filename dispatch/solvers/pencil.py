@@ -31,9 +31,10 @@ class Pencil:
         self.applications = 0
         a = _exponent(problem.A, problem)
         m = 2 * (_exponent(problem.M, problem) // 2) if problem.M is not None else 0
+        self.scale_A = math.ldexp(1.0, a)
         self.eigenvalue_scale = math.ldexp(1.0, a - m)
         self.vector_scale = math.ldexp(1.0, -m // 2)
-        self.residual_scale = math.ldexp(1.0, a) * self.vector_scale
+        self.residual_scale = self.scale_A * self.vector_scale
         self.scaled_A = _scaled(problem.A, -a, problem.dtype)
         self._A = engine.operator(self.scaled_A)
         self.scaled_M = None if problem.M is None else _scaled(problem.M, -m, problem.dtype)

@@ -10,7 +10,7 @@ import numpy as np
 from dispatch.solvers.checks import check_values
 from dispatch.solvers.conclusion import conclude, in_scipy_order
 from dispatch.solvers.convergence import Accuracy
-from dispatch.solvers.dense import dense_is_better, solve_dense
+from dispatch.solvers.dense import RESCUE_BELOW, dense_is_better, solve_dense
 from dispatch.solvers.engine import Block, BlockEngine
 from dispatch.solvers.lobpcg import Outcome, Setting, lobpcg
 from dispatch.solvers.observation import observer
@@ -19,14 +19,12 @@ from dispatch.solvers.preconditioner_choice import choose_preconditioner
 from dispatch.solvers.preconditioners import Preconditioner
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration
+from dispatch.solvers.shift_invert import solve_at_shift
 from dispatch.solvers.spectral_bounds import gershgorin_lower_bound, lanczos_bounds
 from dispatch.solvers.start import guards, random_vectors, start_vectors
 
 MAXITER = 2000
 """Default limit of iterations."""
-
-RESCUE_BELOW = 4096
-"""Order up to which LAPACK takes over, for the whole spectrum, where the iteration gets stuck."""
 
 RESCUE_AFTER = 150
 """Iterations after which a problem that small is held to be stuck; a caller's `maxiter` is obeyed instead."""
@@ -49,8 +47,23 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
     kept = min(problem.k + guards(problem.k), problem.n)
     if dense_is_better(problem, kept):
         return in_scipy_order(problem, solve_dense(problem, f"n = {problem.n} is small against {kept} vectors"))
-    if problem.which == "SM":
-        problem = _smallest_magnitude_as_smallest(problem)
+    stated = problem
+    if problem.which == "SM" and problem.sigma is None:
+        # The smallest magnitudes are an end of the spectrum of a matrix without negative eigenvalues; of any other they
+        # are the values nearest to zero.
+        semidefinite = problem.M is None and gershgorin_lower_bound(problem.A) >= 0.0
+        change = {"which": "SA"} if semidefinite else {"which": "LM", "sigma": 0.0}
+        problem = dataclasses.replace(problem, **change)
+    if problem.sigma is None:
+        result = _solve_extremal(problem, engine)
+    else:
+        result = solve_at_shift(problem, engine, lambda end: _solve_extremal(end, engine))
+    return in_scipy_order(stated, result)
+
+
+def _solve_extremal(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
+    """Return eigenpairs of the end or ends of the spectrum, in no particular order."""
+    kept = problem.k + guards(problem.k)
     pencil = Pencil(problem, engine)
 
     def random_block(vectors: int) -> Block:
@@ -86,19 +99,8 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
         )
     if outcome.status == "maxiter" and rescue:
         reason = f"LOBPCG was not done after {outcome.iterations} iterations, and n = {problem.n} is small enough"
-        return in_scipy_order(problem, solve_dense(problem, reason))
+        return solve_dense(problem, reason)
     return _finish(problem, pencil, outcome, precondition, history)
-
-
-def _smallest_magnitude_as_smallest(problem: EigenProblem) -> EigenProblem:
-    """Return the problem with SA for SM, which are the same for a matrix that cannot have a negative eigenvalue."""
-    if gershgorin_lower_bound(problem.A) >= 0.0:
-        return dataclasses.replace(problem, which="SA")
-    raise NotImplementedError(
-        f"which is 'SM', n is {problem.n}, and A may have negative eigenvalues: those inside the spectrum need "
-        "shift-invert, which is not built yet; ask for 'SA' if A is positive semidefinite, or use "
-        "scipy.sparse.linalg.eigsh"
-    )
 
 
 def _finish(

@@ -1,0 +1,300 @@
+"""Eigenvalues at a shift: LOBPCG on a transformed operator, and a verification that knows nothing of it.
+
+The inverse turns the eigenvalues that are wanted into the largest, and well separated ones: a small block of residuals
+with a longer basis is then better than LOBPCG's three equal blocks. What the run returns is multiplied by the inverse
+once more, which removes the rounding errors that lie far from the shift (B. Nour-Omid, B. N. Parlett, T. Ericsson,
+P. S. Jensen, "How to implement the spectral transformation", Math. Comp. 48, 1987). The eigenvalues are those of a
+Rayleigh-Ritz step with A itself, and the residuals are computed with A, so an inverse that is none is found out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+
+from dispatch.solvers.conclusion import conclude
+from dispatch.solvers.convergence import FLOOR, Accuracy
+from dispatch.solvers.dense import RESCUE_BELOW, solve_dense
+from dispatch.solvers.engine import Block, BlockEngine, column_norms
+from dispatch.solvers.lobpcg import Outcome, Setting, lobpcg
+from dispatch.solvers.observation import observer
+from dispatch.solvers.orthonormalization import orthonormalize
+from dispatch.solvers.pencil import Pencil
+from dispatch.solvers.preconditioners import Nothing
+from dispatch.solvers.problem import EigenProblem
+from dispatch.solvers.result import EigshInfo, EigshResult, Iteration, Status
+from dispatch.solvers.shifted_inverse import NEAREST, invert, shifted
+from dispatch.solvers.spectral_bounds import lanczos_bounds
+from dispatch.solvers.start import guards, random_vectors, start_vectors
+from dispatch.solvers.transformation import Transformation
+from dispatch.solvers.transformed_pencil import TransformedPencil
+from dispatch.solvers.way_to_shift import Choice, choose_way
+
+MAXITER = 300
+"""Default limit of iterations: a transformed spectrum takes tens of them."""
+
+BASIS = 20
+"""Vectors of the basis beyond three for each pair: the transformed spectrum is well separated, and gains by them."""
+
+MARGIN = 4
+"""How much smaller than they must be residuals are made before the last product with the inverse."""
+
+MOST_PURIFICATIONS = 3
+
+UNTOUCHED = Nothing("the operator is an inverse already")
+
+
+class _CrossedError(Exception):
+    """Eigenvalues turned out to lie on both sides of the shift."""
+
+
+def solve_at_shift(
+    problem: EigenProblem, engine: BlockEngine, extremal: Callable[[EigenProblem], EigshResult]
+) -> EigshResult:
+    """Return the eigenpairs that a problem with a shift asks for.
+
+    Parameters
+    ----------
+    problem : EigenProblem
+        Its `sigma` is not None.
+    engine : BlockEngine
+        Where the blocks live.
+    extremal : callable
+        Solves a problem without a shift.
+
+    Raises
+    ------
+    ValueError
+        When the matrix of the inner product is not positive semidefinite, when ``A - σ M`` is singular for every σ, or
+        when OPinv is not its inverse.
+    NoConvergence
+        When the residuals, computed with A, are not small enough.
+    """
+    if problem.which == "SM" and problem.mode != "cayley":
+        return _farthest(problem, extremal)
+    choice = choose_way(problem)
+    if choice.way == "end of the spectrum":
+        result = _at_an_end(problem, engine, extremal, choice)
+        if result is not None:
+            return result
+        choice = Choice("inner iteration", f"{choice.reason}, and eigenvalues lie on both sides of sigma")
+    return _TransformedRun(problem, engine, choice).solve()
+
+
+def _at_an_end(
+    problem: EigenProblem, engine: BlockEngine, extremal: Callable[[EigenProblem], EigshResult], choice: Choice
+) -> EigshResult | None:
+    """Return the eigenvalues nearest to a shift that all are on one side of; None, when they turn out not to be.
+
+    A Ritz value never lies outside the spectrum: one on the wrong side of the shift proves an eigenvalue there.
+    """
+    sigma = problem.sigma or 0.0
+    pencil = Pencil(problem, engine)
+    x = engine.upload(random_vectors(problem, 1))
+    quotient = engine.gram(x, pencil.apply_A(x, 1))[0, 0].real / engine.gram(x, pencil.apply_M(x))[0, 0].real
+    above = quotient * pencil.eigenvalue_scale >= sigma
+
+    def crossed(values: NDArray[np.float64]) -> bool:
+        slack = NEAREST * problem.eps * float(abs(values).max())
+        return bool(values.min() < sigma - slack if above else values.max() > sigma + slack)
+
+    def watch(state: Iteration) -> bool:
+        if crossed(state.ritz_values):
+            raise _CrossedError
+        return problem.callback is not None and bool(problem.callback(state))
+
+    end = dataclasses.replace(problem, sigma=None, which="SA" if above else "LA", callback=watch)
+    try:
+        result = extremal(end)
+    except _CrossedError:
+        return None
+    if crossed(result.eigenvalues):
+        return None
+    found = f"none: the eigenvalues nearest to sigma are the {'smallest' if above else 'largest'}; {choice.reason}"
+    return dataclasses.replace(result, info=dataclasses.replace(result.info, transformation=found))
+
+
+def _farthest(problem: EigenProblem, extremal: Callable[[EigenProblem], EigshResult]) -> EigshResult:
+    """Return the pairs whose transformed eigenvalues are smallest, which no inverse is needed for.
+
+    Their reciprocals are largest: ``λ - σ``, eigenvalues of ``(C, M)``; for buckling ``(λ - σ) / λ``, of ``(C, A)``.
+    """
+    transformation = Transformation(problem.mode, problem.sigma or 0.0)
+    C = shifted(problem.A, problem.M, transformation.sigma, problem.n, problem.dtype)
+    M = problem.A if problem.mode == "buckling" else problem.M
+    plain = dataclasses.replace(problem, A=C, M=M, sigma=None, mode="normal", which="LM")
+    result = extremal(plain)
+    with np.errstate(divide="ignore"):
+        values = transformation.backward(1.0 / result.eigenvalues)
+    X = result.eigenvectors
+    MX = X if problem.M is None else problem.M @ X
+    info = dataclasses.replace(
+        result.info,
+        residual_norms=np.linalg.norm(problem.A @ X - MX * values, axis=0).astype(np.float64),
+        transformation=f"{problem.mode}, by the largest eigenvalues of A - sigma M: no inverse is needed",
+    )
+    return EigshResult(values.astype(result.eigenvalues.dtype), X, info)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Eigenpairs in the scale of the pencil, their residual norms by A and M, and how large these may be."""
+
+    values: NDArray[np.float64]
+    X: Block
+    norms: NDArray[np.float64]
+    limits: NDArray[np.float64]
+
+    @property
+    def accurate(self) -> NDArray[np.bool_]:
+        return np.isfinite(self.values) & (self.norms <= self.limits)
+
+
+class _TransformedAccuracy(Accuracy):
+    """When a pair of the transformed operator will be accurate as a pair of A and M.
+
+    One more product with the inverse turns a residual d of ``μ = 1 / (λ - σ)`` into one of ``d / μ²`` of A and M, which
+    must come below the floor of ``ε ‖A‖``; some margin is left for that step's own rounding errors.
+    """
+
+    def __init__(self, pencil: TransformedPencil, transformation: Transformation, tol: float, norm: float) -> None:
+        super().__init__(pencil, tol, 0.0)
+        self._alpha, self._beta, self._norm_A = transformation.alpha, abs(transformation.beta), norm
+
+    def limits(self, X: Block, MX: Block, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        self.norm = max(self.norm, float(abs(theta).max()))
+        distance = abs(theta - self._alpha)
+        enough = FLOOR / MARGIN * self.eps * self._norm_A * distance**2 / self._beta
+        limits = np.maximum(np.maximum(self._tol * distance, enough), FLOOR * self.eps * self.norm)
+        return np.asarray(limits * column_norms(self._pencil.engine, X))
+
+
+class _TransformedRun:
+    """The solution of one problem by a transformed operator."""
+
+    def __init__(self, problem: EigenProblem, engine: BlockEngine, choice: Choice) -> None:
+        self._problem, self._engine = problem, engine
+        self._original = Pencil(problem, engine)
+        self._norm = max(map(abs, lanczos_bounds(self._original, self._random_block(1))))
+        self._history: list[Iteration] = []
+        sigma = (problem.sigma or 0.0) / self._original.eigenvalue_scale
+        if problem.which == "SM":
+            # (λ + σ) / (λ - σ) is smallest where the same with -σ is largest.
+            sigma = -sigma
+        shift, inverse = invert(problem, self._original, sigma, choice.way, self._norm)
+        self._transformation = Transformation(problem.mode, shift)
+        self._pencil = TransformedPencil(self._original, self._transformation, inverse)
+        self._how = f"{problem.mode}, {inverse.name}: {choice.reason}"
+        if shift != sigma:
+            moved = shift * self._original.eigenvalue_scale
+            self._how += f"; sigma is an eigenvalue to working precision and was moved to {moved!r}"
+
+    def solve(self) -> EigshResult:
+        """Iterate on the transformed operator until its pairs are accurate as pairs of A and M."""
+        problem = self._problem
+        kept = problem.k + guards(problem.k)
+        X = self._engine.upload(start_vectors(problem, kept))
+        if self._pencil.generalized:
+            # Where M is singular, only what the inverse returns lies in the space of the finite eigenvalues.
+            X = self._pencil.apply_inverse(X, kept)
+        iterations = 0
+        for tol in (problem.tol / 10, 0.0) if problem.tol else (0.0,):
+            outcome = self._iterate(X, kept, tol)
+            iterations += outcome.iterations
+            pairs = self._verified(outcome.X)
+            if pairs.accurate.all() or outcome.status in ("stopped", "maxiter"):
+                break
+            host = np.asarray(self._engine.download(pairs.X))
+            X = self._engine.upload(np.concatenate([host, random_vectors(problem, kept - problem.k)], axis=1))
+        rescue = problem.maxiter is None and problem.n <= RESCUE_BELOW
+        if rescue and outcome.status != "stopped" and not pairs.accurate.all():
+            return solve_dense(problem, f"the transformed LOBPCG was not accurate after {iterations} iterations")
+        return self._conclude(pairs, outcome.status, iterations)
+
+    def _iterate(self, X: Block, kept: int, tol: float) -> Outcome:
+        problem, pencil = self._problem, self._pencil
+        basis = min(max(problem.ncv or 3 * problem.k + BASIS, kept + 2 * problem.k), problem.n)
+        setting = Setting(kept, problem.k, basis, problem.maxiter or MAXITER)
+        accuracy = _TransformedAccuracy(pencil, self._transformation, tol, self._norm)
+        which = "LM" if problem.which == "SM" else problem.which
+        with observer(problem, self._present, self._history) as observe:
+            return lobpcg(pencil, X, problem.k, which, setting, accuracy, UNTOUCHED, self._random_block, observe)
+
+    def _verified(self, X: Block) -> _Pairs:
+        """Return the pairs that A and M have in the span of X, with more of the inverse until they are accurate."""
+        pairs = self._ritz_pairs(self._pencil.apply_inverse(X, self._problem.k))
+        for _ in range(MOST_PURIFICATIONS - 1):
+            if pairs.accurate.all():
+                break
+            purer = self._ritz_pairs(self._pencil.apply_inverse(pairs.X, self._problem.k))
+            if not purer.norms.max() < 0.5 * pairs.norms.max():
+                break
+            pairs = purer
+        return pairs
+
+    def _ritz_pairs(self, Y: Block) -> _Pairs:
+        """Return the Ritz pairs of (A, M) in the span of k vectors, and their residuals computed from the vectors."""
+        engine, original, k = self._engine, self._original, self._problem.k
+        Y, _, p = orthonormalize(self._pencil, Y, k)
+        if p < k:
+            raise AssertionError(f"{k} vectors that were orthonormal span {p} dimensions")
+        buckling = self._problem.mode == "buckling"
+        H = engine.gram(Y, original.apply_M(Y) if buckling else original.apply_A(Y, k))
+        theta, C = eigh((H + H.conj().T) / 2, check_finite=False, driver="evd")
+        X = engine.combine([Y], [C])
+        AX, MX = original.apply_A(X, k), original.apply_M(X)
+        with np.errstate(divide="ignore"):
+            values = 1.0 / theta if buckling else theta
+        _, norms = engine.residual(AX, MX, np.where(np.isfinite(values), values, 0.0))
+        size, size_M = column_norms(engine, X), column_norms(engine, MX)
+        self._norm = max(self._norm, float((column_norms(engine, AX) / size).max()))
+        norm_M = float((size_M / size).max())
+        floor = FLOOR * original.eps * (self._norm + norm_M * abs(values)) * size
+        return _Pairs(values, X, norms, np.maximum(self._problem.tol * abs(values) * size_M, floor))
+
+    def _present(self, state: Iteration) -> Iteration:
+        """Return a state with the eigenvalues of A, and the residuals that one more product with the inverse leaves."""
+        values = self._transformation.backward(state.ritz_values)
+        norms = state.residual_norms * (values - self._transformation.sigma) ** 2
+        return dataclasses.replace(
+            state,
+            ritz_values=values * self._original.eigenvalue_scale,
+            residual_norms=norms * self._original.residual_scale,
+            operator_applications=self._original.applications,
+        )
+
+    def _conclude(self, pairs: _Pairs, status: Status, iterations: int) -> EigshResult:
+        problem, original = self._problem, self._original
+        scale = original.scale_A**-0.5 if problem.mode == "buckling" else original.vector_scale
+        accurate = pairs.accurate
+        why = ""
+        if not accurate.all():
+            at_floor = bool((pairs.norms <= 100 / FLOOR * pairs.limits).all())
+            why = {
+                "stopped": "the callback stopped it",
+                "maxiter": "the iterations are used up",
+            }.get(status, "" if at_floor else "their residuals stayed large: products with the inverse are inaccurate")
+            status = status if status in ("stopped", "maxiter") else "floor"
+        else:
+            status = "converged"
+        info = EigshInfo(
+            method="lobpcg",
+            status=status,
+            iterations=iterations,
+            operator_applications=original.applications,
+            residual_norms=pairs.norms * original.scale_A * scale,
+            history=tuple(self._history),
+            reason=UNTOUCHED.reason,
+            transformation=self._how,
+            solves=self._pencil.solves,
+        )
+        vectors = np.asarray(self._engine.download(pairs.X)) * problem.dtype.type(scale)
+        return conclude(problem, pairs.values * original.eigenvalue_scale, vectors, accurate, info, why)
+
+    def _random_block(self, vectors: int) -> Block:
+        return self._engine.upload(random_vectors(self._problem, vectors))

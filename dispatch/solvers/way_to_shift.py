@@ -1,0 +1,77 @@
+"""How the eigenvalues at a shift are reached: chosen from what is given, and from estimated time and memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import LinearOperator
+
+from dispatch.solvers.factor_cost import FactorCost, available_memory, factor_cost
+from dispatch.solvers.problem import EigenProblem
+from dispatch.solvers.spectral_bounds import gershgorin_lower_bound
+
+DENSE_FACTORS_BELOW = 4096
+"""Order up to which an operator is written out as a dense matrix, by as many products, and factorised."""
+
+Way = Literal["given inverse", "sparse factors", "dense factors", "end of the spectrum", "inner iteration"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A way, and why it was chosen."""
+
+    way: Way
+    reason: str
+
+
+def choose_way(problem: EigenProblem) -> Choice:
+    """Return how to solve a problem with a shift.
+
+    Where all eigenvalues may lie on one side of the shift, those nearest to it are an end of the spectrum, which LOBPCG
+    finds without any inverse.
+    """
+    if problem.OPinv is not None:
+        return Choice("given inverse", "OPinv is given")
+    nearest = problem.mode == "normal" and problem.which == "LM"
+    if isinstance(problem.A, LinearOperator) or isinstance(problem.M, LinearOperator):
+        if problem.n <= DENSE_FACTORS_BELOW:
+            return Choice("dense factors", f"the operators are written out, n = {problem.n} being small enough")
+        return Choice("end of the spectrum" if nearest else "inner iteration", "an operator cannot be factorised")
+    if not (isinstance(problem.A, csr_array) and (problem.M is None or isinstance(problem.M, csr_array))):
+        return Choice("dense factors", "the matrix is dense")
+    cost = factor_cost(_pattern(problem), np.result_type(problem.dtype, np.float64))
+    memory = available_memory()
+    estimate = f"factors of about {cost.elements:.1e} elements and {cost.memory / 1e9:.2g} GB at the peak"
+    if cost.memory > memory / 2:
+        estimate += f" do not fit into half of the {memory / 1e9:.2g} GB that are free"
+        return Choice("end of the spectrum" if nearest else "inner iteration", estimate)
+    if nearest and _one_sided(problem):
+        direct, lobpcg = _direct_seconds(problem, cost), _lobpcg_seconds(problem)
+        if lobpcg < direct:
+            estimate += f" would take {direct:.2g} s, LOBPCG at the end of the spectrum about {lobpcg:.2g} s"
+            return Choice("end of the spectrum", estimate)
+    return Choice("sparse factors", estimate)
+
+
+def _pattern(problem: EigenProblem) -> csr_array:
+    return problem.A if problem.M is None else csr_array(abs(problem.A) + abs(problem.M))
+
+
+def _one_sided(problem: EigenProblem) -> bool:
+    """Return whether Gershgorin's circles show that all eigenvalues are on one side of the shift."""
+    if problem.M is not None or problem.sigma is None:
+        return False
+    return gershgorin_lower_bound(problem.A) >= problem.sigma or -gershgorin_lower_bound(-problem.A) <= problem.sigma
+
+
+def _direct_seconds(problem: EigenProblem, cost: FactorCost) -> float:
+    """Return the time of the factorisation and of the solutions that k eigenpairs take, measured at about 15 each."""
+    return cost.seconds + 15 * problem.k * cost.solve_seconds
+
+
+def _lobpcg_seconds(problem: EigenProblem) -> float:
+    """Return the time of LOBPCG, measured at about 400 filtered products for each eigenpair of a grid or a graph."""
+    return 400 * problem.k * (2e-9 * problem.stored + 8e-9 * problem.n)
