@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, eigh, lu_factor, lu_solve
+from scipy.linalg import LinAlgError, eigh
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers.checks import apply_on_host
+from dispatch.solvers.inverses import DenseFactors, SingularShiftError
 from dispatch.solvers.problem import EigenProblem, Operand
 from dispatch.solvers.rayleigh_ritz import wanted_first
 from dispatch.solvers.result import EigshInfo, EigshResult
@@ -108,9 +109,11 @@ def _by_inverse(
     unit = 100 * eps * float(abs(A).sum(axis=1).max())
     for steps in (0, 1, 10):
         C = A - (sigma - steps * unit) * M
-        with np.errstate(all="ignore"):
-            Y = lu_solve(lu_factor(C, check_finite=False), L, check_finite=False)
-        if np.isfinite(Y).all() and abs(Y).max() * abs(C).max() < abs(L).max() / eps:
+        try:
+            Y = DenseFactors(C).solve(L)
+        except SingularShiftError:
+            continue
+        if abs(Y).max() * abs(C).max() < abs(L).max() / eps:
             break
     else:
         raise ValueError(

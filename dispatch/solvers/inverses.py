@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lu_factor, lu_solve
+from scipy.linalg import get_lapack_funcs, lu_solve
 from scipy.sparse import csc_array, csr_array
 from scipy.sparse.linalg import LinearOperator, minres, splu
 
@@ -72,10 +72,12 @@ class DenseFactors(Inverse):
     name = "factors of A - sigma M by LAPACK"
 
     def __init__(self, C: NDArray[Any]) -> None:
-        with np.errstate(all="ignore"):
-            self._factors = lu_factor(C, check_finite=False)
-        if not abs(np.diag(self._factors[0])).min() > 0.0:
-            raise SingularShiftError("a pivot is zero")
+        # LAPACK's own routine reports a zero pivot, where scipy.linalg.lu_factor warns of it.
+        (factorise,) = get_lapack_funcs(("getrf",), (C,))
+        lu, pivots, zero = factorise(C)
+        if zero:
+            raise SingularShiftError(f"pivot {zero} is zero")
+        self._factors = lu, pivots
 
     def solve(self, B: NDArray[Any]) -> NDArray[Any]:
         """Return ``C⁻¹ B``."""

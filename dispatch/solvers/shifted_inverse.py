@@ -56,7 +56,8 @@ def invert(problem: EigenProblem, pencil: Pencil, sigma: float, way: Way, norm: 
         _check_given(problem, pencil, sigma, given)
         return sigma, given
     # An inner iteration cannot solve with a matrix that is nearly singular; it is moved further.
-    unit = (np.sqrt(problem.eps) if way == "inner iteration" else NEAREST * problem.eps) * max(norm, abs(sigma))
+    distance = np.sqrt(problem.eps) if way == "inner iteration" else NEAREST * problem.eps
+    unit = distance * (max(norm, abs(sigma)) or 1.0)
     reason = ""
     for steps in (0, 1, 10):
         shift = sigma - steps * unit
@@ -121,7 +122,7 @@ def _iteration(
     problem: EigenProblem, A: Operand, M: Operand | None, shift: float, dtype: np.dtype[Any]
 ) -> InnerIteration:
     C = shifted(aslinearoperator(A), M, shift, problem.n, dtype)
-    inverse = InnerIteration(C, max(problem.tol / 100, 4 * problem.eps), _inner_preconditioner(problem, A, M, shift))
+    inverse = InnerIteration(C, 4 * problem.eps, _inner_preconditioner(problem, A, M, shift))
     inverse.solve(np.random.default_rng(3).standard_normal((problem.n, 1)).astype(dtype))
     return inverse
 

@@ -224,14 +224,6 @@ def test_smallest_magnitude_of_a_matrix_without_negative_eigenvalues():
         check(A, w, v, np.linalg.eigvalsh(dense), 8, "SM", 1e-13)
 
 
-@pytest.mark.parametrize("form", [lambda A: A, sla.aslinearoperator])
-def test_what_is_not_built_is_refused_not_guessed(form):
-    with pytest.raises(NotImplementedError, match=r"which is 'SM', n is 700, and A may have negative eigenvalues"):
-        dispatch.eigsh(form(random_symmetric(700)), k=3, which="SM")
-    with pytest.raises(NotImplementedError, match=r"sigma is 0\.5: shift-invert is not built yet"):
-        dispatch.eigsh(form(random_symmetric(700)), k=3, sigma=0.5)
-
-
 A400, _ = laplacian(20, 20)
 REFUSED = {
     "not square": (dict(A=np.ones((3, 4))), ValueError, r"A has shape \(3, 4\), expected a square matrix"),

@@ -1,0 +1,288 @@
+"""`eigsh` with `sigma`, and with SM: every mode, end, form and arithmetic, against the whole spectrum by LAPACK."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.sparse as sp
+import scipy.sparse.linalg as sla
+
+import dispatch
+from dispatch.solvers import way_to_shift
+
+from .problems import components, laplacian, load, random_symmetric, real_matrices
+
+N = 300
+FORMS = {"sparse": lambda A: A, "dense": lambda A: A.toarray(), "operator": sla.aslinearoperator}
+
+
+def definite(n, dtype=float, seed=0):
+    B = random_symmetric(n, density=0.02, dtype=dtype, seed=seed)
+    return sp.csr_array(B @ B.conj().T + sp.diags_array(np.linspace(1, 3, n))).astype(dtype)
+
+
+def transformed(values, sigma, mode):
+    return {
+        "normal": lambda: 1 / (values - sigma),
+        "cayley": lambda: (values + sigma) / (values - sigma),
+        "buckling": lambda: values / (values - sigma),
+    }[mode]()
+
+
+def wanted(values, which, k, nu=None):
+    """Return the k values that are wanted by what a transformation makes of them, in ascending order."""
+    nu = values if nu is None else nu
+    if which == "BE":
+        ascending = np.argsort(nu)
+        return np.sort(values[np.r_[ascending[: k // 2], ascending[len(nu) - (k + 1) // 2 :]]])
+    keys = {"SA": nu, "LA": -nu, "LM": -abs(nu), "SM": abs(nu)}[which]
+    return np.sort(values[np.argsort(keys, kind="stable")[:k]])
+
+
+def check(A, M, w, v, expected, eps, metric=None):
+    """Assert values, residuals in units of the matrices' norms, and orthonormality in the metric."""
+    A, M = (P.toarray() if sp.issparse(P) else np.asarray(P) for P in (A, M))
+    norm, norm_M = np.linalg.norm(A, 2), np.linalg.norm(M, 2)
+    size = norm + norm_M * abs(expected).max()
+    np.testing.assert_allclose(w, expected, rtol=0, atol=300 * eps * size * np.linalg.norm(np.linalg.inv(M), 2))
+    residuals = np.linalg.norm(A @ v - M @ v * w, axis=0)
+    assert (residuals <= 100 * eps * (norm + norm_M * abs(w)) * np.linalg.norm(v, axis=0)).all()
+    gram = v.conj().T @ (M if metric is None else metric) @ v
+    assert abs(gram - np.eye(len(w))).max() < 1000 * eps
+
+
+@pytest.mark.parametrize("generalized", [False, True], ids=["standard", "generalized"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("mode", ["normal", "cayley"])
+@pytest.mark.parametrize("which", ["LM", "SM", "LA", "SA", "BE"])
+def test_every_end_of_the_transformed_spectrum(which, mode, form, generalized):
+    A = random_symmetric(N, density=0.02)
+    M = definite(N) if generalized else sp.eye_array(N).tocsr()
+    values = scipy.linalg.eigvalsh(A.toarray(), M.toarray())
+    sigma = 0.1 if generalized else 0.4
+    given = {"M": FORMS[form](M)} if generalized else {}
+    w, v, info = dispatch.eigsh(FORMS[form](A), 4, sigma=sigma, mode=mode, which=which, return_info=True, **given)
+    assert info.status == "converged"
+    if which != "SM":
+        assert info.method == "lobpcg"
+        assert info.transformation.startswith(mode)
+    check(A, M, w, v, wanted(values, which, 4, transformed(values, sigma, mode)), np.finfo(float).eps)
+
+
+@pytest.mark.parametrize("which", ["LM", "SM", "LA", "SA", "BE"])
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_buckling(which, dtype):
+    stiffness, geometric = definite(N, dtype, 3), random_symmetric(N, density=0.02, dtype=dtype)
+    values = 1 / scipy.linalg.eigvalsh(geometric.toarray(), stiffness.toarray())
+    w, v = dispatch.eigsh(stiffness, 4, M=geometric, sigma=-1.1, mode="buckling", which=which)
+    np.testing.assert_allclose(w, wanted(values, which, 4, transformed(values, -1.1, "buckling")), rtol=1e-10)
+    residuals = np.linalg.norm(stiffness @ v - geometric @ v * w, axis=0) / np.linalg.norm(stiffness @ v, axis=0)
+    assert residuals.max() < 1e-12
+    # As in SciPy, the inner product of this mode is that of A.
+    assert abs(v.conj().T @ (stiffness @ v) - np.eye(4)).max() < 1e-12
+
+
+@pytest.mark.parametrize("mode", ["normal", "cayley"])
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64, np.complex128])
+def test_other_arithmetics(dtype, mode):
+    A, M = random_symmetric(N, density=0.02, dtype=dtype), definite(N, dtype)
+    values = scipy.linalg.eigvalsh(A.toarray().astype(complex), M.toarray().astype(complex))
+    for which in ("LM", "BE"):
+        w, v = dispatch.eigsh(A, 4, M=M, sigma=-0.3, mode=mode, which=which)
+        assert (w.dtype, v.dtype) == (np.dtype(dtype).char.lower(), dtype)
+        check(A, M, w, v, wanted(values, which, 4, transformed(values, -0.3, mode)), np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 40])
+@pytest.mark.parametrize("mode", ["normal", "cayley", "buckling"])
+def test_small_orders_are_scipys(n, mode):
+    A = sp.diags_array(np.arange(1.0, n + 1)).toarray() + 0.1
+    for which in ("LM", "SM", "LA", "SA", "BE"):
+        for k in {1, n // 2, n - 1} - {0, n} - ({1} if which == "BE" else set()):  # ARPACK refuses BE for one
+            ours, theirs = (
+                eigsh(A, k, sigma=1.6, mode=mode, which=which, **more)
+                for eigsh, more in ((dispatch.eigsh, {}), (sla.eigsh, {"rng": 0}))
+            )
+            np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-10)
+            values = dispatch.eigsh(A, k, sigma=1.6, mode=mode, which=which, return_eigenvectors=False)
+            np.testing.assert_allclose(values, ours[0], rtol=1e-10)
+
+
+SINGULAR = {
+    "laplacian of a graph": (components(3, 120), 0.0, 3),
+    "an exact eigenvalue": (sp.diags_array(np.repeat(np.arange(30.0), 12)).tocsr(), 7.0, 12),
+    "zero": (sp.csr_array((400, 400)), 0.0, 6),
+    "identity": (sp.eye_array(400).tocsr(), 1.0, 6),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", SINGULAR)
+def test_a_shift_that_is_an_eigenvalue(name, form):
+    A, sigma, multiplicity = SINGULAR[name]
+    values = np.linalg.eigvalsh(A.toarray())
+    k = min(multiplicity, 14)
+    w, v, info = dispatch.eigsh(FORMS[form](A), k, sigma=sigma, return_info=True)
+    check(A, np.eye(A.shape[0]), w, v, wanted(values, "LM", k, -abs(values - sigma) + 1e9), np.finfo(float).eps)
+    if info.method == "lobpcg":
+        assert "sigma is an eigenvalue to working precision and was moved to" in info.transformation
+
+
+@pytest.mark.parametrize("n", [60, 400])
+def test_a_semidefinite_mass_matrix(n):
+    A = laplacian(n // 20, 20)[0]
+    M = sp.diags_array(np.r_[np.zeros(n // 3), np.linspace(1, 2, n - n // 3)]).tocsr()
+    # The finite eigenvalues are those of the Schur complement on the part that has mass.
+    D, z = A.toarray(), n // 3
+    schur = D[z:, z:] - D[z:, :z] @ np.linalg.solve(D[:z, :z], D[:z, z:])
+    values = scipy.linalg.eigvalsh(schur, M.toarray()[z:, z:])
+    for sigma, which, mode in (
+        (0.0, "LM", "normal"),
+        (0.7, "LM", "normal"),
+        (0.7, "LA", "normal"),
+        (0.7, "BE", "cayley"),
+    ):
+        w, v = dispatch.eigsh(A, 5, M=M, sigma=sigma, which=which, mode=mode)
+        np.testing.assert_allclose(w, wanted(values, which, 5, transformed(values, sigma, mode)), rtol=1e-10)
+        assert np.linalg.norm(A @ v - M @ v * w, axis=0).max() < 1e-11
+        assert abs(v.T @ M @ v - np.eye(5)).max() < 1e-11
+
+
+def test_an_inner_iteration_where_factors_do_not_fit(monkeypatch):
+    monkeypatch.setattr(way_to_shift, "available_memory", lambda: 1e3)
+    monkeypatch.setattr(way_to_shift, "DENSE_FACTORS_BELOW", 0)
+    for dtype, form, generalized in ((float, "sparse", True), (float, "operator", False), (complex, "sparse", False)):
+        A = random_symmetric(N, density=0.02, dtype=dtype) + sp.diags_array(np.linspace(-9, 9, N))
+        M = definite(N, dtype) if generalized else sp.eye_array(N).tocsr()
+        values = scipy.linalg.eigvalsh(A.toarray(), M.toarray())
+        given = {"M": FORMS[form](M)} if generalized else {}
+        w, v, info = dispatch.eigsh(FORMS[form](A), 3, sigma=0.1, return_info=True, tol=1e-9, **given)
+        assert "MINRES" in info.transformation
+        assert info.solves > 10
+        np.testing.assert_allclose(w, wanted(values, "LM", 3, transformed(values, 0.1, "normal")), rtol=1e-8)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_all_eigenvalues_on_one_side_need_no_inverse(monkeypatch, sign):
+    monkeypatch.setattr(way_to_shift, "available_memory", lambda: 1e3)
+    A, spectrum = laplacian(20, 21)
+    for form in (lambda A: A, sla.aslinearoperator):
+        monkeypatch.setattr(way_to_shift, "DENSE_FACTORS_BELOW", 0)
+        w, _, info = dispatch.eigsh(form(sign * A), 5, sigma=0.0, return_info=True)
+        np.testing.assert_allclose(np.sort(sign * w), spectrum[:5], rtol=1e-11)
+        assert info.solves == 0
+        assert info.transformation.startswith(
+            f"none: the eigenvalues nearest to sigma are the {'smallest' if sign == 1 else 'largest'}"
+        )
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_smallest_magnitude_of_an_indefinite_matrix(form, dtype):
+    A = random_symmetric(N, density=0.02, dtype=dtype)
+    values = np.linalg.eigvalsh(A.toarray())
+    w, v, info = dispatch.eigsh(FORMS[form](A), 4, which="SM", return_info=True)
+    check(A, np.eye(N), w, v, wanted(values, "SM", 4), np.finfo(float).eps)
+    assert info.transformation.startswith("normal, factors of A - sigma M")
+    values = dispatch.eigsh(FORMS[form](A), 4, which="SM", return_eigenvectors=False)
+    np.testing.assert_allclose(values, w[np.argsort(-abs(w))], rtol=1e-10)
+
+
+def test_the_inverse_of_the_caller_is_used_and_checked():
+    A, spectrum = laplacian(20, 21)
+    factors = sla.splu((A - 1.3 * sp.eye_array(420)).tocsc())
+    calls = []
+
+    def solve(x):
+        calls.append(1)
+        return factors.solve(x)
+
+    OPinv = sla.LinearOperator(A.shape, matvec=solve, matmat=solve, dtype=float)
+    w, v, info = dispatch.eigsh(A, 4, sigma=1.3, OPinv=OPinv, return_info=True)
+    np.testing.assert_allclose(w, wanted(spectrum, "LM", 4, 1 / (spectrum - 1.3)), rtol=1e-12)
+    assert "OPinv, given by the caller" in info.transformation
+    assert calls
+    with pytest.raises(ValueError, match=r"OPinv is not the inverse of A - sigma M: \(A - sigma M\) OPinv b differs"):
+        dispatch.eigsh(A, 4, sigma=1.4, OPinv=OPinv)
+
+
+def test_values_of_an_inverse_that_is_only_near_are_found_out():
+    A, _ = laplacian(20, 21)
+    factors = sla.splu((A - 1.3 * sp.eye_array(420)).tocsc())
+    noise = random_symmetric(420, seed=4)
+    OPinv = sla.LinearOperator(A.shape, matvec=lambda x: factors.solve(x) + 1e-6 * (noise @ x), dtype=float)
+    with pytest.raises(dispatch.NoConvergence, match="products with the inverse are inaccurate"):
+        dispatch.eigsh(A, 4, sigma=1.3, OPinv=OPinv, maxiter=50)
+
+
+def test_a_transformed_run_can_be_watched_and_stopped():
+    A, _ = laplacian(20, 21)
+    seen = []
+    w, _, info = dispatch.eigsh(A, 4, sigma=1.3, callback=seen.append, return_info=True)
+    assert len(seen) == len(info.history) == info.iterations + 1
+    np.testing.assert_allclose(np.sort(seen[-1].ritz_values), w, rtol=1e-9)
+    with pytest.raises(dispatch.NoConvergence, match="the callback stopped it") as caught:
+        dispatch.eigsh(A, 4, sigma=1.3, callback=lambda state: True)
+    assert caught.value.info.status == "stopped"
+    assert caught.value.approximations.eigenvalues.shape == (4,)
+
+
+def test_a_tolerance_is_met_by_the_residuals():
+    A, spectrum = laplacian(30, 31)
+    for tol in (1e-3, 1e-6, 1e-10):
+        w, v, info = dispatch.eigsh(A, 5, sigma=2.2, tol=tol, return_info=True)
+        assert (np.linalg.norm(A @ v - v * w, axis=0) <= np.maximum(tol * abs(w), 1e-13)).all()
+        np.testing.assert_allclose(w, wanted(spectrum, "LM", 5, 1 / (spectrum - 2.2)), rtol=tol)
+
+
+@pytest.mark.parametrize("scale", [1e-120, 1e-6, 1e6, 1e120])
+def test_scale_does_not_matter(scale):
+    A, spectrum = laplacian(20, 21)
+    w = dispatch.eigsh(A * scale, 4, sigma=1.3 * scale)[0]
+    np.testing.assert_allclose(w, scale * wanted(spectrum, "LM", 4, 1 / (spectrum - 1.3)), rtol=1e-11)
+
+
+REFUSED = {
+    "M null with A": (
+        dict(A=sp.diags_array(np.r_[0.0, 0.0, np.ones(398)]), M=sp.diags_array(np.r_[0.0, 0.0, np.ones(398)])),
+        "A - sigma M is singular for sigma = 0.5 and for shifts nearby",
+    ),
+    "indefinite M": (dict(M=sp.diags_array(np.r_[-np.ones(9), np.ones(391)])), "M is not positive definite"),
+    "indefinite A": (
+        dict(A=laplacian(20, 20)[0] - 4 * sp.eye_array(400), mode="buckling"),
+        "A is not positive definite",
+    ),
+    "cayley at zero": (dict(sigma=0, mode="cayley"), "sigma is 0, and mode 'cayley' then maps every eigenvalue to 1"),
+    "Minv": (dict(Minv=np.eye(400)), "Minv is given with sigma"),
+    "sigma NaN": (dict(sigma=np.nan), "sigma is nan, expected a finite number"),
+    "OPinv shape": (dict(OPinv=np.eye(3)), r"OPinv has shape \(3, 3\), expected \(400, 400\)"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_is_refused(case):
+    arguments, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        dispatch.eigsh(**{"A": laplacian(20, 20)[0], "sigma": 0.5, **arguments})
+
+
+@pytest.mark.skipif(not real_matrices(), reason="the folder of real matrices is not there")
+@pytest.mark.parametrize("name", [name for name in real_matrices() if load(name)[0].shape[0] > 200])
+def test_real_matrices_inside_their_spectra(name):
+    A, spectrum = load(name)
+    norm = abs(spectrum).max()
+    for sigma in (0.0, float(np.median(spectrum)), float(spectrum[len(spectrum) // 3] + 1e-3 * norm)):
+        w, v = dispatch.eigsh(A, 6, sigma=sigma)
+        distances = np.sort(abs(spectrum - sigma))[:6]
+        np.testing.assert_allclose(np.sort(abs(w - sigma)), distances, rtol=0, atol=1e-11 * norm)
+        assert np.linalg.norm(A @ v - v * w, axis=0).max() <= 1e-12 * norm
+        assert abs(v.conj().T @ v - np.eye(6)).max() < 1e-12
+
+
+@pytest.mark.skipif(not real_matrices(), reason="the folder of real matrices is not there")
+@pytest.mark.parametrize(("stiffness", "mass"), [("lund_a", "lund_b"), ("bcsstk01", "bcsstm01")])
+def test_real_pencils(stiffness, mass):
+    A, M = load(stiffness)[0], load(mass)[0]
+    inverse = np.sort(scipy.linalg.eigvalsh(M.toarray(), A.toarray()))
+    w, v = dispatch.eigsh(A, 6, M=M, sigma=0.0)
+    np.testing.assert_allclose(w, 1 / inverse[::-1][:6], rtol=1e-9)
+    assert abs(v.T @ M @ v - np.eye(6)).max() < 1e-9
