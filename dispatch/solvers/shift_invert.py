@@ -1,10 +1,9 @@
 """Eigenvalues at a shift: LOBPCG on a transformed operator, and a verification that knows nothing of it.
 
-The inverse turns the eigenvalues that are wanted into the largest, and well separated ones: a small block of residuals
-with a longer basis is then better than LOBPCG's three equal blocks. What the run returns is multiplied by the inverse
-once more, which removes the rounding errors that lie far from the shift (B. Nour-Omid, B. N. Parlett, T. Ericsson,
-P. S. Jensen, "How to implement the spectral transformation", Math. Comp. 48, 1987). The eigenvalues are those of a
-Rayleigh-Ritz step with A itself, and the residuals are computed with A, so an inverse that is none is found out.
+The inverse turns the eigenvalues that are wanted into the largest, and well separated ones: a longer basis is then
+better than LOBPCG's three equal blocks. The eigenvalues that are returned are those of a Rayleigh-Ritz step with A
+itself, and the residuals are computed with A, so that an inverse that is none is found out. Where rounding errors of
+the inverse show, corrections by the inverse times these residuals remove them.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +42,16 @@ BASIS = 20
 """Vectors of the basis beyond three for each pair: the transformed spectrum is well separated, and gains by them."""
 
 MARGIN = 4
-"""How much smaller than they must be residuals are made before the last product with the inverse."""
+"""How much smaller than they must be the residuals are made before the first correction."""
 
-MOST_PURIFICATIONS = 8
-"""Products with the inverse that follow a run, at most, while each makes the residuals smaller."""
+REST = 1e-8
+"""Relative change of a Ritz value in one iteration at which its residual with A is looked at."""
+
+Residuals: TypeAlias = Callable[[Block, NDArray[np.float64]], NDArray[np.bool_]]
+"""Says of vectors, with their Ritz values for the transformed operator, which are eigenvectors of A and M accurately."""
+
+MOST_REFINEMENTS = 8
+"""Steps with A that follow a run, at most, while each makes the residuals smaller."""
 
 UNTOUCHED = Nothing("the operator is an inverse already")
 
@@ -148,6 +154,7 @@ class _Pairs:
 
     values: NDArray[np.float64]
     X: Block
+    R: Block
     norms: NDArray[np.float64]
     limits: NDArray[np.float64]
 
@@ -162,27 +169,29 @@ class _Pairs:
 
 
 class _TransformedAccuracy(Accuracy):
-    """When a pair of the transformed operator will be accurate as a pair of A and M.
+    """When a pair of the transformed operator is accurate enough as a pair of A and M, or will be after a correction.
 
-    One more product with the inverse turns a residual d of ``μ = 1 / (λ - σ)`` into one of ``d / μ²`` of A and M, which
-    must come below the floor of ``ε ‖A‖``; some margin is left for that step's own rounding errors. The errors of the
-    inverse itself are ``ε ‖A‖ μ max |μ|``, and less cannot be counted on: it is asked for only where that did not do.
+    A residual d of ``μ = 1 / (λ - σ)`` becomes one of about ``d / μ²`` for A and M by the first correction. Rounding
+    errors of the inverse may keep d from getting so small: they are large near the shift, where A does not see them. So
+    a pair whose residual with A is small already is accurate as well.
     """
 
     def __init__(
-        self, pencil: TransformedPencil, transformation: Transformation, tol: float, strict: bool, norm: float
+        self, pencil: TransformedPencil, transformation: Transformation, tol: float, norm: float, residuals: Residuals
     ) -> None:
-        super().__init__(pencil, tol, 0.0)
+        super().__init__(pencil, tol, norm)
         self._alpha, self._beta = transformation.alpha, abs(transformation.beta)
-        self._strict, self._norm_A = strict, norm
+        self._residuals = residuals
+        self._previous = np.zeros(0)
 
     def limits(self, X: Block, MX: Block, theta: NDArray[np.float64]) -> NDArray[np.float64]:
-        self.norm = max(self.norm, float(abs(theta).max()))
         distance = abs(theta - self._alpha)
-        largest = distance if self._strict else distance.max()
-        enough = FLOOR / MARGIN * self.eps * self._norm_A * distance * largest / self._beta
-        limits = np.maximum(np.maximum(self._tol * distance, enough), FLOOR * self.eps * self.norm)
-        return np.asarray(limits * column_norms(self._pencil.engine, X))
+        enough = np.maximum(self._tol * distance, FLOOR / MARGIN * self.eps * distance**2 / self._beta)
+        limits = np.asarray(enough * column_norms(self._pencil.engine, X))
+        # Products with A are made only for pairs that have come to rest.
+        resting = len(self._previous) == len(theta) and bool((abs(theta - self._previous) <= REST * distance).any())
+        self._previous = theta.copy()
+        return np.where(self._residuals(X, theta), np.inf, limits) if resting else limits
 
 
 class _TransformedRun:
@@ -197,7 +206,7 @@ class _TransformedRun:
         if problem.which == "SM":
             # (λ + σ) / (λ - σ) is smallest where the same with -σ is largest.
             sigma = -sigma
-        shift, inverse = invert(problem, self._original, sigma, choice.way, self._norm)
+        shift, inverse, self._inverse_norm = invert(problem, self._original, sigma, choice.way, self._norm)
         self._transformation = Transformation(problem.mode, shift)
         self._pencil = TransformedPencil(self._original, self._transformation, inverse)
         self._how = f"{problem.mode}, {inverse.name}: {choice.reason}"
@@ -214,8 +223,8 @@ class _TransformedRun:
             # Where M is singular, only what the inverse returns lies in the space of the finite eigenvalues.
             X = self._pencil.apply_inverse(X, kept)
         iterations = 0
-        for tol, strict in ((problem.tol / 10, False), (0.0, True)):
-            outcome = self._iterate(X, kept, tol, strict)
+        for tol in (problem.tol / 10, 0.0) if problem.tol else (0.0,):
+            outcome = self._iterate(X, kept, tol)
             iterations += outcome.iterations
             pairs = self._verified(outcome.X)
             if pairs.accurate.all() or outcome.status in ("stopped", "maxiter"):
@@ -227,29 +236,43 @@ class _TransformedRun:
             return solve_dense(problem, f"the transformed LOBPCG was not accurate after {iterations} iterations")
         return self._conclude(pairs, outcome.status, iterations)
 
-    def _iterate(self, X: Block, kept: int, tol: float, strict: bool) -> Outcome:
+    def _iterate(self, X: Block, kept: int, tol: float) -> Outcome:
         problem, pencil = self._problem, self._pencil
         basis = min(max(problem.ncv or 3 * problem.k + BASIS, kept + 2 * problem.k), problem.n)
         setting = Setting(kept, problem.k, basis, problem.maxiter or MAXITER)
-        accuracy = _TransformedAccuracy(pencil, self._transformation, tol, strict, self._norm)
+        norm = abs(self._transformation.beta) * self._inverse_norm
+        accuracy = _TransformedAccuracy(pencil, self._transformation, tol, norm, self._accurate)
         which = "LM" if problem.which == "SM" else problem.which
         with observer(problem, self._present, self._history) as observe:
             return lobpcg(pencil, X, problem.k, which, setting, accuracy, UNTOUCHED, self._random_block, observe)
 
     def _verified(self, X: Block) -> _Pairs:
-        """Return the pairs that A and M have in the span of X, with more of the inverse until they are accurate."""
-        pairs = self._ritz_pairs(self._pencil.apply_inverse(X, self._problem.k))
-        for _ in range(MOST_PURIFICATIONS - 1):
+        """Return the pairs that A and M have in the span of X, refined until they are accurate."""
+        pairs = self._ritz_pairs(X)
+        for _ in range(MOST_REFINEMENTS):
             if pairs.accurate.all():
                 break
-            purer = self._ritz_pairs(self._pencil.apply_inverse(pairs.X, self._problem.k))
-            if not purer.excess < 0.9 * pairs.excess:
+            refined = self._ritz_pairs(self._corrected(pairs))
+            if not refined.excess < 0.9 * pairs.excess:
                 break
-            pairs = purer
+            pairs = refined
         return pairs
 
+    def _corrected(self, pairs: _Pairs) -> Block:
+        """Return ``x + c C⁻¹ r`` for each pair, with the c that makes its residual least.
+
+        With c = -1 it would be ``C⁻¹ M x`` times ``λ - σ``, in which eigenvectors that are nearer to the shift than x
+        have grown.
+        """
+        engine, k = self._engine, self._problem.k
+        T = self._pencil.solve(pairs.R, k)
+        change, _ = engine.residual(self._original.apply_A(T, k), self._original.apply_M(T), pairs.values)
+        lengths = np.diag(engine.gram(change, change)).real
+        c = -np.diag(engine.gram(change, pairs.R)) / np.where(lengths > 0.0, lengths, 1.0)
+        return engine.combine([pairs.X, T], [np.eye(k), np.diag(c)])
+
     def _ritz_pairs(self, Y: Block) -> _Pairs:
-        """Return the Ritz pairs of (A, M) in the span of k vectors, and their residuals computed from the vectors."""
+        """Return the Ritz pairs of A and M in the span of k vectors; for buckling, whose inner product is A's, of M."""
         engine, original, k = self._engine, self._original, self._problem.k
         Y, _, p = orthonormalize(self._pencil, Y, k)
         if p < k:
@@ -257,16 +280,21 @@ class _TransformedRun:
         buckling = self._problem.mode == "buckling"
         H = engine.gram(Y, original.apply_M(Y) if buckling else original.apply_A(Y, k))
         theta, C = eigh((H + H.conj().T) / 2, check_finite=False, driver="evd")
-        X = engine.combine([Y], [C])
-        AX, MX = original.apply_A(X, k), original.apply_M(X)
         with np.errstate(divide="ignore"):
-            values = 1.0 / theta if buckling else theta
-        _, norms = engine.residual(AX, MX, np.where(np.isfinite(values), values, 0.0))
+            return self._pairs(engine.combine([Y], [C]), 1.0 / theta if buckling else theta)
+
+    def _accurate(self, X: Block, theta: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return self._pairs(X, self._transformation.backward(theta)).accurate
+
+    def _pairs(self, X: Block, values: NDArray[np.float64]) -> _Pairs:
+        """Return pairs with their residuals, computed from the vectors, and the limits of these."""
+        engine, original = self._engine, self._original
+        AX, MX = original.apply_A(X, len(values)), original.apply_M(X)
+        R, norms = engine.residual(AX, MX, np.where(np.isfinite(values), values, 0.0))
         size, size_M = column_norms(engine, X), column_norms(engine, MX)
         self._norm = max(self._norm, float((column_norms(engine, AX) / size).max()))
-        norm_M = float((size_M / size).max())
-        floor = FLOOR * original.eps * (self._norm + norm_M * abs(values)) * size
-        return _Pairs(values, X, norms, np.maximum(self._problem.tol * abs(values) * size_M, floor))
+        floor = FLOOR * original.eps * (self._norm + float((size_M / size).max()) * abs(values)) * size
+        return _Pairs(values, X, R, norms, np.maximum(self._problem.tol * abs(values) * size_M, floor))
 
     def _present(self, state: Iteration) -> Iteration:
         """Return a state with the eigenvalues of A, and the residuals that one more product with the inverse leaves."""

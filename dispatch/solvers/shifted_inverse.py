@@ -14,9 +14,9 @@ from dispatch.solvers.inverses import (
     Given,
     InnerIteration,
     Inverse,
+    Refined,
     SingularShiftError,
     SparseFactors,
-    norm_of,
 )
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.problem import EigenProblem, Operand
@@ -26,8 +26,8 @@ NEAREST = 100
 """Distance from an eigenvalue, in units of ``ε ‖C‖``, below which a shift counts as that eigenvalue."""
 
 
-def invert(problem: EigenProblem, pencil: Pencil, sigma: float, way: Way, norm: float) -> tuple[float, Inverse]:
-    """Return the inverse, and the shift that it is for.
+def invert(problem: EigenProblem, pencil: Pencil, sigma: float, way: Way, norm: float) -> tuple[float, Inverse, float]:
+    """Return the shift, the inverse at it, and an estimate of the norm of that.
 
     Where `sigma` is an eigenvalue, as 0 is of a graph's Laplacian, the shift is moved down by ``100 ε ‖C‖``: enough for
     the factors to be accurate, and so little that the order of the eigenvalues by their distance from it can only
@@ -52,9 +52,8 @@ def invert(problem: EigenProblem, pencil: Pencil, sigma: float, way: Way, norm: 
         When OPinv is not the inverse, or C is singular for every shift.
     """
     if way == "given inverse":
-        given = Given(problem.OPinv, pencil.scale_A)
-        _check_given(problem, pencil, sigma, given)
-        return sigma, given
+        given = _checked(problem, pencil, sigma, Given(problem.OPinv, pencil.scale_A))
+        return sigma, given, _norm_of_inverse(given, problem)
     # An inner iteration cannot solve with a matrix that is nearly singular; it is moved further.
     distance = np.sqrt(problem.eps) if way == "inner iteration" else NEAREST * problem.eps
     unit = distance * (max(norm, abs(sigma)) or 1.0)
@@ -62,9 +61,15 @@ def invert(problem: EigenProblem, pencil: Pencil, sigma: float, way: Way, norm: 
     for steps in (0, 1, 10):
         shift = sigma - steps * unit
         try:
-            return shift, _build(problem, pencil, shift, way)
+            inverse = _build(problem, pencil, shift, way)
+            size = _norm_of_inverse(inverse, problem)
         except SingularShiftError as error:
             reason = reason or str(error)
+            continue
+        # What MINRES solves is not singular for it; factors always return something.
+        if way == "inner iteration" or size * max(norm, abs(shift)) < 1.0 / (NEAREST * problem.eps):
+            return shift, inverse, size
+        reason = reason or f"the condition number is at least {size * max(norm, abs(shift)):.1g}"
     raise ValueError(
         f"A - sigma M is singular for sigma = {problem.sigma} and for shifts nearby ({reason}): A and M have a null "
         "vector in common, so that every number is an eigenvalue"
@@ -78,16 +83,12 @@ def _build(problem: EigenProblem, pencil: Pencil, shift: float, way: Way) -> Inv
         return _iteration(problem, A, M, shift, dtype)
     if way == "sparse factors":
         C = shifted(A, M, shift, problem.n, dtype)
-        inverse: Inverse = SparseFactors(C)
-    else:
-        if isinstance(A, LinearOperator):
-            pencil.applications += problem.n
-        C = shifted(
-            as_dense("A", A, problem), None if M is None else as_dense("M", M, problem), shift, problem.n, dtype
-        )
-        inverse = DenseFactors(C)
-    _refuse_singular(inverse, norm_of(C), problem, dtype)
-    return inverse
+        return Refined(SparseFactors(C), C)
+    if isinstance(A, LinearOperator):
+        pencil.applications += problem.n
+    dense_M = None if M is None else as_dense("M", M, problem)
+    C = shifted(as_dense("A", A, problem), dense_M, shift, problem.n, dtype)
+    return Refined(DenseFactors(C), C)
 
 
 def shifted(A: Operand, M: Operand | None, shift: float, n: int, dtype: np.dtype[Any]) -> Any:
@@ -108,23 +109,19 @@ def shifted(A: Operand, M: Operand | None, shift: float, n: int, dtype: np.dtype
     return C - shift * (M.toarray() if isinstance(M, csr_array) else M)
 
 
-def _refuse_singular(inverse: Inverse, norm: float, problem: EigenProblem, dtype: np.dtype[Any]) -> None:
-    """Raise `SingularShiftError` when two steps of inverse iteration show that C is nearly singular."""
-    y = np.random.default_rng(3).standard_normal((problem.n, 1)).astype(dtype)
+def _norm_of_inverse(inverse: Inverse, problem: EigenProblem) -> float:
+    """Return the growth of a vector in the second of two steps of inverse iteration."""
+    y = np.random.default_rng(3).standard_normal((problem.n, 1)).astype(np.result_type(problem.dtype, np.float64))
     for _ in range(2):
         y = inverse.solve(y / np.linalg.norm(y))
-        growth = float(np.linalg.norm(y)) * norm
-        if not growth < 1.0 / (NEAREST * problem.eps):
-            raise SingularShiftError(f"the condition number is at least {growth:.1g}")
+    return float(np.linalg.norm(y))
 
 
 def _iteration(
     problem: EigenProblem, A: Operand, M: Operand | None, shift: float, dtype: np.dtype[Any]
 ) -> InnerIteration:
     C = shifted(aslinearoperator(A), M, shift, problem.n, dtype)
-    inverse = InnerIteration(C, 4 * problem.eps, _inner_preconditioner(problem, A, M, shift))
-    inverse.solve(np.random.default_rng(3).standard_normal((problem.n, 1)).astype(dtype))
-    return inverse
+    return InnerIteration(C, 4 * problem.eps, _inner_preconditioner(problem, A, M, shift))
 
 
 def _inner_preconditioner(problem: EigenProblem, A: Operand, M: Operand | None, shift: float) -> Any:
@@ -137,17 +134,17 @@ def _inner_preconditioner(problem: EigenProblem, A: Operand, M: Operand | None, 
     return diags_array(1.0 / np.maximum(diagonal, 1e-3 * diagonal.mean()))
 
 
-def _check_given(problem: EigenProblem, pencil: Pencil, sigma: float, inverse: Given) -> None:
-    """Raise ValueError when OPinv times a random vector is not the solution of the system."""
+def _checked(problem: EigenProblem, pencil: Pencil, sigma: float, given: Given) -> Inverse:
+    """Return the inverse of the caller with a step of refinement, or raise ValueError when it is that of another C."""
+    dtype = np.result_type(problem.dtype, np.float64)
+    C = shifted(pencil.scaled_A, pencil.scaled_M, sigma, problem.n, dtype)
     b = np.random.default_rng(3).standard_normal((problem.n, 1)).astype(problem.dtype)
-    y = inverse.solve(b)
-    engine = pencil.engine
-    Y = engine.upload(y)
-    Cy = engine.download(pencil.apply_A(Y, 1)) - sigma * np.asarray(engine.download(pencil.apply_M(Y)))
-    error = float(np.linalg.norm(b - Cy) / np.linalg.norm(b))
+    y = given.solve(b)
+    error = float(np.linalg.norm(b - C @ y) / np.linalg.norm(b))
     # Near an eigenvalue the solution is large, and its rounding errors with it.
     if not error <= max(1e-2, 1e3 * problem.eps * float(np.linalg.norm(y) / np.linalg.norm(b))):
         raise ValueError(
             f"OPinv is not the inverse of A - sigma M: (A - sigma M) OPinv b differs from a random b by {error:.2g} "
             "times its norm; leave OPinv out, or check that it belongs to this sigma"
         )
+    return Refined(given, C)

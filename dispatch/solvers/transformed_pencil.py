@@ -48,9 +48,12 @@ class TransformedPencil(Pencil):
 
     def apply_inverse(self, X: Block, vectors: int) -> Block:
         """Return ``C⁻¹ M X``: what is left of X are its parts near the shift."""
+        return self.solve(self._original.apply_M(X), vectors)
+
+    def solve(self, R: Block, vectors: int) -> Block:
+        """Return ``C⁻¹ R``."""
         self.solves += vectors
-        host = self.engine.download(self._original.apply_M(X))
-        return self.engine.upload(self._inverse.solve(host))
+        return self.engine.upload(self._inverse.solve(self.engine.download(R)))
 
     def apply_M(self, X: Block) -> Block:
         """Return the product with the matrix of the inner product."""
