@@ -48,7 +48,7 @@ REST = 1e-8
 """Relative change of a Ritz value in one iteration at which its residual with A is looked at."""
 
 Residuals: TypeAlias = Callable[[Block, NDArray[np.float64]], NDArray[np.bool_]]
-"""Says of vectors, with their Ritz values for the transformed operator, which are eigenvectors of A and M accurately."""
+"""Says which vectors, with Ritz values of the transformed operator, are accurate as eigenvectors of A and M."""
 
 MOST_REFINEMENTS = 8
 """Steps with A that follow a run, at most, while each makes the residuals smaller."""
