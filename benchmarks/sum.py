@@ -86,12 +86,12 @@ def read(x: np.ndarray) -> int:
     return bits
 
 
-def reader(nbytes: int, pool: ThreadPoolExecutor) -> Callable[[], object]:
-    """Return a function that reads `nbytes` bytes of memory on all cores: the limit."""
-    x = np.arange(max(nbytes // 8, 1))
-    if nbytes < 1 << 20:
-        return lambda: read(x)
-    parts = np.array_split(x, cores())
+def reader(a: np.ndarray, pool: ThreadPoolExecutor) -> Callable[[], object]:
+    """Return a function that reads the memory of the vector `a` on all cores: the limit."""
+    words = a[: a.nbytes // 8 * 8 // a.itemsize].view(np.int64)
+    if a.nbytes < 1 << 22:
+        return lambda: read(words)
+    parts = np.array_split(words, cores())
     return lambda: list(pool.map(read, parts))
 
 
@@ -195,16 +195,15 @@ def main() -> None:
     lines: dict[str, dict[int, float]] = {}
     slower = []
     with ThreadPoolExecutor(cores()) as pool:
-        readers: dict[int, Callable[[], object]] = {}
         for dtype, layout, size in cases(options.full):
-            a = elements(dtype, size)
+            vector = elements(dtype, size)
             try:
-                a, arguments, nbytes = LAYOUTS[layout](a)
+                a, arguments, nbytes = LAYOUTS[layout](vector)
             except (ValueError, ZeroDivisionError):
                 continue
             if a.size == 0:
                 continue
-            limit = readers.setdefault(size, reader(size, pool))
+            limit = reader(vector, pool)
             timed = {
                 "limit": limit,
                 "numpy": lambda a=a, k=arguments: np.sum(a, **k),

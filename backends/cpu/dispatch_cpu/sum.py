@@ -61,7 +61,9 @@ def _sum_small(a: NDArray[Any], axis: Any, keepdims: Any) -> Any:
     """Return the sum of a few elements by NumPy."""
     char = a.dtype.char
     if char in WIDER:
-        return np.add.reduce(a, axis, WIDER[char], None, keepdims).astype(a.dtype.type)  # type: ignore[call-overload]
+        total = np.add.reduce(a, axis, WIDER[char], None, keepdims)  # type: ignore[call-overload]
+        narrow = a.dtype.type
+        return total.astype(narrow) if type(total) is np.ndarray else narrow(total)
     if char in "dD" and a.ndim > 1 and not (axis is None and a.flags.c_contiguous):
         # NumPy adds in pairs only along the innermost axis in memory.
         if a.ndim == 2 and type(axis) is int and 0 <= axis < 2 and keepdims is False:

@@ -19,6 +19,12 @@ from numba.extending import intrinsic, overload, register_jitable
 
 from dispatch_cpu.summation import SERIAL
 
+AHEAD = 4096
+"""Bytes from what is added to what is fetched from memory: the processor alone does not run ahead of the additions."""
+
+LINE = 64
+"""Bytes that memory delivers at once."""
+
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False, "error_model": "numpy"}
 
 
@@ -34,6 +40,22 @@ def load(typing_context, array, at):
         return context.unpack_value(builder, signature.return_type, builder.gep(data, [arguments[1]]))
 
     return array.dtype(array, numba.intp), generate
+
+
+@intrinsic
+def fetch(typing_context, array, at):
+    """Ask for the line of memory with ``array[at]``, which may lie outside of the array."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
+        builder.call(prefetch, [pointer, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return numba.void(array, numba.intp), generate
 
 
 @intrinsic
@@ -124,32 +146,44 @@ def _copy_lanes(stage, total, width):
     return copy
 
 
+def fetch_lanes(x, start, stride, width):
+    """Ask for the memory of `width` lanes, unless they are far apart."""
+
+
+@overload(fetch_lanes)
+def _fetch_lanes(x, start, stride, width):
+    if not isinstance(stride, numba.types.BaseTuple):
+        return lambda x, start, stride, width: None
+    length = len(stride)
+
+    def fetch_all(x, start, stride, width):
+        for at in range(start, start + width * length, LINE // x.itemsize):
+            fetch(x, at)
+
+    return fetch_all
+
+
 @register_jitable
 def add_lanes(x, mask, start, step, stride, rows, width, rest, stage):
     """Set ``stage[l]`` to the sum of ``x[start + r * step + l * stride]`` over ``r < rows``, for ``l < width``.
 
     The first `rest` lanes have one row more.
     """
-    if rows == SERIAL:
-        for lane in range(width):
-            at = start + place(lane, stride)
-            s = element(x, mask, at, stage)
-            for r in range(1, SERIAL):
-                s = convert(s + element(x, mask, at + r * step, stage), stage)
-            stage[lane] = s
-        return
-    for lane in range(width if rows > 0 else 0):
-        stage[lane] = element(x, mask, start + place(lane, stride), stage)
-    for r in range(1, rows):
-        for lane in range(width):
-            stage[lane] += element(x, mask, start + r * step + place(lane, stride), stage)
-    if rows > 0:
-        for lane in range(rest):
-            stage[lane] += element(x, mask, start + rows * step + place(lane, stride), stage)
-    else:
+    if rows == 0:
         for lane in range(rest):
             stage[lane] = element(x, mask, start + place(lane, stride), stage)
         stage[rest:width] = neutral(stage)
+        return
+    ahead = max(AHEAD // (place(width, stride) * x.itemsize), 1) * step
+    fetch_lanes(x, start + ahead, stride, width)
+    for lane in range(width):
+        stage[lane] = element(x, mask, start + place(lane, stride), stage)
+    for r in range(1, rows):
+        fetch_lanes(x, start + r * step + ahead, stride, width)
+        for lane in range(width):
+            stage[lane] += element(x, mask, start + r * step + place(lane, stride), stage)
+    for lane in range(rest):
+        stage[lane] += element(x, mask, start + rows * step + place(lane, stride), stage)
 
 
 @numba.njit(**OPTIONS)
@@ -268,6 +302,7 @@ def sum_short_rows(x, mask, strides, rows, start, first, last, stage, total_like
         for lane in range(rows, 2 * half):
             total[lane] = neutral(total)
         for o in range(first, last):
+            fetch_lanes(x, o * outer_stride + AHEAD // x.itemsize, (0,), rows)
             for lane in range(rows):
                 total[lane] = element(x, mask, o * outer_stride + lane, stage)
             halves = half
@@ -285,14 +320,17 @@ def sum_short_rows(x, mask, strides, rows, start, first, last, stage, total_like
     total = np.empty(half * BLOCK, total_like.dtype)
     for o in range(first, last, BLOCK):
         count = min(BLOCK, last - o)
-        for lane in range(half):
-            at = o * outer_stride + lane * row_stride
-            lanes = total[lane * BLOCK : lane * BLOCK + count]
-            if outer_stride == 4 and row_stride == 1:
-                add_pair(x, mask, at, (0, 0, 0, 0), half, lane + half < rows, stage, lanes)
-            else:
+        if outer_stride == rows and row_stride == 1:
+            fetch_lanes(x, o * outer_stride + AHEAD // x.itemsize, (0,), BLOCK * rows)
+        if rows == 4 and outer_stride == 4 and row_stride == 1:
+            add_fours(x, mask, o * outer_stride, stage, total[:count])
+            halves = 1
+        else:
+            for lane in range(half):
+                at = o * outer_stride + lane * row_stride
+                lanes = total[lane * BLOCK : lane * BLOCK + count]
                 add_pair(x, mask, at, outer_stride, half * row_stride, lane + half < rows, stage, lanes)
-        halves = half
+            halves = half
         while halves > 1:
             halves //= 2
             for k in range(halves * BLOCK):
@@ -305,12 +343,22 @@ def sum_short_rows(x, mask, strides, rows, start, first, last, stage, total_like
 
 
 @register_jitable
+def add_fours(x, mask, start, stage, lanes):
+    """Set ``lanes[k]`` to the sum of the four elements from ``start + 4 * k`` on, in the order of their lanes."""
+    for k in range(lanes.size):
+        at = start + 4 * k
+        even = convert(element(x, mask, at, stage), lanes) + convert(element(x, mask, at + 2, stage), lanes)
+        odd = convert(element(x, mask, at + 1, stage), lanes) + convert(element(x, mask, at + 3, stage), lanes)
+        lanes[k] = even + odd
+
+
+@register_jitable
 def add_pair(x, mask, start, stride, step, paired, stage, lanes):
     """Set ``lanes[k]`` to the element at ``start + k * stride``, plus the one `step` after it if there is one."""
     if paired:
         for k in range(lanes.size):
-            at = start + place(k, stride)
+            at = start + k * stride
             lanes[k] = convert(element(x, mask, at, stage), lanes) + convert(element(x, mask, at + step, stage), lanes)
     else:
         for k in range(lanes.size):
-            lanes[k] = element(x, mask, start + place(k, stride), stage)
+            lanes[k] = element(x, mask, start + k * stride, stage)
