@@ -31,7 +31,19 @@ def test_other_inputs(name, axis):
     np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("form", [sp.csr_array, sp.csc_array, sp.coo_array, sp.csr_matrix, sp.dia_array])
+FORMATS = [
+    sp.csr_array,
+    sp.csc_array,
+    sp.coo_array,
+    sp.bsr_array,
+    sp.dia_array,
+    sp.lil_array,
+    sp.dok_array,
+    sp.csr_matrix,
+]
+
+
+@pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("axis", [None, 0, 1])
 def test_sparse(form, axis):
     A = form(np.diag([1.0, 2, 3]))
@@ -65,3 +77,38 @@ def test_errors_are_numpys(case):
     with pytest.raises(error) as got:
         dispatch.sum(a, **arguments)
     assert str(got.value) == str(expected.value)
+
+
+def test_large_sparse_matrices_stay_sparse():
+    A = sp.csr_array(([1.0, 2.0], ([0, 10**6], [10**6, 5])), shape=(10**7, 10**7))
+    assert dispatch.sum(A) == 3.0
+
+
+class Overriding:
+    """A type that handles NumPy's functions itself."""
+
+    def __array_function__(self, function, types, args, kwargs):
+        return function.__name__, args[1:], kwargs
+
+
+def test_types_with_array_function_answer_for_themselves():
+    assert dispatch.sum(Overriding(), axis=1) == np.sum(
+        Overriding(), 1, None, None, np._NoValue, np._NoValue, np._NoValue
+    )
+
+
+def test_subclasses_are_kept_and_memory_maps_are_not(tmp_path):
+    class Sub(np.ndarray):
+        pass
+
+    assert type(dispatch.sum(np.ones((2, 3)).view(Sub), axis=0)) is Sub
+    mapped = np.memmap(tmp_path / "numbers", np.float32, "w+", shape=(3000, 4))
+    mapped[:] = 1
+    assert type(dispatch.sum(mapped)) is np.float32
+    assert type(dispatch.sum(mapped, axis=0)) is np.ndarray
+    assert dispatch.sum(mapped, axis=0).tolist() == [3000] * 4
+
+
+def test_lists_are_summed_as_accurately_as_arrays():
+    assert dispatch.sum([np.float16(1)] * 4096) == 4096
+    assert dispatch.sum([[0.1] * 3] * 5000, axis=0).tolist() == dispatch.sum(np.full((5000, 3), 0.1), axis=0).tolist()

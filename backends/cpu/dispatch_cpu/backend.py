@@ -62,8 +62,8 @@ class CpuBackend(Backend):
         """Run `dispatch.sum` on the host."""
         if type(a) is np.ndarray:
             return sum_array(a, axis, dtype, out, keepdims, initial, where)
-        if isinstance(a, np.memmap):
-            return sum_array(a.view(np.ndarray), axis, dtype, out, keepdims, initial, where)
+        if isinstance(a, list | tuple | np.memmap):
+            return sum_array(np.asarray(a), axis, dtype, out, keepdims, initial, where)
         # Subclasses and sparse matrices have sums of their own, not all of which know keepdims.
         return np.sum(a, axis, dtype, out, keepdims or NO_VALUE, initial, where)
 
