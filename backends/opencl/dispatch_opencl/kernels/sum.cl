@@ -37,15 +37,18 @@ typedef VECTOR(COND, LANES) CONDITION;
                                     vload_half(3 * (s), p)))
 #endif
 
-// A vector of elements at any address. vload is not inlined by some compilers for CPUs, so Clang gets a pointer.
+// Vectors at any address. vload is not inlined by some compilers for CPUs, so Clang gets a pointer.
 #ifdef __clang__
 #if !HALF
 typedef VECTOR(T, LANES) LOOSE __attribute__((aligned(sizeof(T))));
 #endif
 typedef VECTOR(uchar, LANES) LOOSE_MASK __attribute__((aligned(1)));
+typedef VECTOR(ACC, LANES) LOOSE_SUMS __attribute__((aligned(sizeof(ACC))));
+#define STORE_SUMS(v, p) (*(__global LOOSE_SUMS *)(p) = (v))
 #define NEIGHBOURS(p) (*(__global const LOOSE *)(p))
 #define MASK_NEIGHBOURS(p) (*(__global const LOOSE_MASK *)(p))
 #else
+#define STORE_SUMS(v, p) VECTOR(vstore, LANES)(v, 0, p)
 #define NEIGHBOURS(p) VECTOR(vload, LANES)(0, p)
 #define MASK_NEIGHBOURS(p) VECTOR(vload, LANES)(0, p)
 #endif
@@ -262,14 +265,9 @@ __kernel void columns(__global const T *a, long a_start, __global const uchar *m
             PLACE behind = moved(place, row, count);
             if (more >= at + LANES)
                 sums[v] = added(sums[v], elements(moved(behind, lane, at), lane));
-            SUMS total = value(sums[v]);
-            ACC results[LANES];
-            VECTOR(vstore, LANES)(total, 0, results);
-            for (int k = 0; k < LANES; k++) {
-                if (more > at + k && more < at + LANES)
-                    results[k] += element(moved(behind, lane, at + k));
-                o[at + k] = results[k];
-            }
+            STORE_SUMS(value(sums[v]), o + at);
+            for (int k = 0; more < at + LANES && k < more - at; k++)
+                o[at + k] += element(moved(behind, lane, at + k));
         }
         // Columns that do not fill a vector, one at a time, the lanes along the rows.
         for (j += vectors * LANES; j < end; j++) {
