@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 
 import pytest
 
@@ -24,6 +25,16 @@ GUISES = {
 def guise(**traits):
     """Return a backend that takes its devices to have other traits than they have."""
     return opencl.OpenCLBackend(lambda device: dataclasses.replace(Traits.of(device), **traits))
+
+
+def failure(code, kind=None):
+    """Return an error as PyOpenCL raises it for a status code."""
+    import pyopencl as cl
+
+    record = types.SimpleNamespace(
+        routine=lambda: "clTest", code=lambda: code, what=lambda: "", is_out_of_memory=lambda: False
+    )
+    return (kind or cl.LogicError)(record)
 
 
 BACKENDS = {name: guise(**traits) for name, traits in GUISES.items()}

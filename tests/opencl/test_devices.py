@@ -14,6 +14,8 @@ from dispatch_opencl.traits import Traits
 import dispatch
 from dispatch.backend import BackendUnavailableError
 
+from .conftest import failure
+
 
 class StubPlatform:
     def __init__(self, name, *devices, error=None):
@@ -42,14 +44,6 @@ def device(name, kind=cl.device_type.GPU, **properties):
     return types.SimpleNamespace(name=name, type=kind, **(defaults | properties), __hash__=lambda: id(name))
 
 
-def failure(code):
-    return cl.LogicError(
-        types.SimpleNamespace(
-            routine=lambda: "clGet", code=lambda: code, what=lambda: "", is_out_of_memory=lambda: False
-        )
-    )
-
-
 @pytest.fixture
 def platforms(monkeypatch):
     """Put stub platforms in the place of the machine's."""
@@ -64,10 +58,6 @@ def platforms(monkeypatch):
 
     monkeypatch.delenv("PYOPENCL_CTX", raising=False)
     return put
-
-
-class Named(str):
-    """A device that is told apart by its name."""
 
 
 def names():
