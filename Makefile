@@ -34,7 +34,7 @@ dist: $(VENV)/.installed
 		ARRAY_DISPATCH_PLUGINS_BY_VERSION=1 $(BIN)/python -m build --outdir dist $$project || exit 1; done
 
 clean:
-	rm -rf $(VENV) dist build site demo
+	rm -rf $(VENV) dist build site digits.png
 
 # The plugins are installed editable beside the core, in one call, so the core must not ask for copies of them.
 $(VENV)/.installed: $(PROJECTS) hatch_build.py

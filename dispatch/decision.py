@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -49,7 +50,8 @@ class Candidate:
         return Attempt(self.name, self.reason, self.remedy)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values."""
+        """Return the fields as plain values; an estimate that is not finite is none."""
+        known = self.seconds is not None and math.isfinite(self.seconds)
         return {
             "backend": self.backend.name if self.backend is not None else self.name.partition(":")[0],
             "device": self.device.name if self.device is not None else None,
@@ -57,7 +59,7 @@ class Candidate:
             "verdict": self.verdict,
             "reason": self.reason,
             "remedy": self.remedy,
-            "seconds": self.seconds,
+            "seconds": self.seconds if known else None,
         }
 
 

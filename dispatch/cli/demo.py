@@ -11,61 +11,66 @@ from typing import Any
 import numpy as np
 
 import dispatch
+from dispatch.cli.argument_types import plot_file
+from dispatch.cli.exit_codes import DONE, FAILED
+from dispatch.cli.streams import complain
+from dispatch.cli.tables import as_table
 
 AGREEMENT = 1e-8
 """Largest difference from SciPy's eigenvalues, and NumPy's sum, relative to theirs, that counts as agreement."""
 
 PAIRS = 10
 
+HEADER = ("backend", "device", "operation", "time", "largest residual", "difference from SciPy / NumPy")
+
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("demo", help="embed handwritten digits on every available backend")
-    parser.add_argument("--out", default="digits.png", help="the picture of the embedding (default digits.png)")
+    parser.add_argument(
+        "--out", metavar="FILE", type=plot_file, default="digits.png", help="the picture (default digits.png)"
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print a table of the backends and draw the embedding; return 1 when a backend disagrees."""
-    from rich.console import Console
-    from rich.table import Table
     from scipy.sparse.linalg import eigsh
 
     images, digits = _digits()
     L = normalized_laplacian(images)
     reference = eigsh(L, k=PAIRS, which="LM", sigma=-1e-3)[0]
     total = images.sum()
-    console = Console()
-    console.print(
-        f"{len(images)} handwritten digits, {L.nnz} links to the nearest neighbours, {PAIRS} smallest eigenpairs"
+    sys.stdout.write(
+        f"{len(images)} handwritten digits, {L.nnz} links to the nearest neighbours, {PAIRS} smallest eigenpairs\n"
     )
-    table = Table("backend", "device", "operation", "time", "largest residual", "difference from SciPy / NumPy")
+    rows: list[tuple[str, ...]] = []
     agree, embedding = True, None
     for backend in dispatch.backends():
         if not backend.available:
-            table.add_row(backend.name, "-", "-", "-", "-", f"not available: {backend.reason}")
+            rows.append((backend.name, "-", "-", "-", "-", f"not available: {backend.reason}"))
             continue
         started = time.perf_counter()
         w, v, info = dispatch.eigsh(L, k=PAIRS, which="SA", return_info=True, backend=backend.name)
         seconds = time.perf_counter() - started
         difference = float(abs(w - reference).max() / abs(reference).max())
         residual = f"{info.residual_norms.max():.1e}"
-        table.add_row(backend.name, info.device, "eigsh", f"{seconds:.3f} s", residual, f"{difference:.1e}")
+        rows.append((backend.name, info.device, "eigsh", f"{seconds:.3f} s", residual, f"{difference:.1e}"))
         started = time.perf_counter()
         ours = dispatch.sum(images, backend=backend.name)
         seconds = time.perf_counter() - started
         apart = float(abs(ours - total) / abs(total))
-        table.add_row(backend.name, backend.devices[0].name, "sum", f"{seconds:.3f} s", "-", f"{apart:.1e}")
+        rows.append((backend.name, backend.devices[0].name, "sum", f"{seconds:.3f} s", "-", f"{apart:.1e}"))
         agree = agree and difference <= AGREEMENT and apart <= AGREEMENT
         embedding = v if embedding is None else embedding
-    console.print(table)
+    sys.stdout.write(as_table(HEADER, rows))
     if embedding is None:
         raise RuntimeError("no backend is available; see dispatch list")
     _draw(embedding, digits, options.out)
-    console.print(f"the embedding is drawn in {Path(options.out).resolve()}", soft_wrap=True, markup=False)
+    sys.stdout.write(f"the embedding is drawn in {Path(options.out).resolve()}\n")
     if not agree:
-        sys.stderr.write(f"dispatch: error: a backend differs from the reference by more than {AGREEMENT:g}\n")
-    return 0 if agree else 1
+        complain("error", f"a backend differs from the reference by more than {AGREEMENT:g}")
+    return DONE if agree else FAILED
 
 
 def normalized_laplacian(images: np.ndarray[Any, Any], neighbours: int = 10) -> Any:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import sys
 from typing import Any
 
 import dispatch
 from dispatch.cli.arguments import add_json
+from dispatch.cli.exit_codes import DONE
+from dispatch.cli.json_document import to_json
+from dispatch.cli.tables import as_table
 
 
 def add_to(commands: Any) -> None:
@@ -19,21 +22,21 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the inventory as a table, or as JSON."""
-    inventory = dispatch.backends()
+    """Print the inventory: as JSON, as a table on a terminal, as lines elsewhere."""
+    with contextlib.redirect_stdout(sys.stderr):  # plugins may print
+        inventory = dispatch.backends()
     if options.json:
-        sys.stdout.write(json.dumps(inventory.to_dict(), indent=2) + "\n")
-        return 0
-    from rich.console import Console
-    from rich.table import Table
+        sys.stdout.write(to_json(inventory.to_dict(), indent=2))
+    elif sys.stdout.isatty():
+        sys.stdout.write(as_table(("backend", "distribution", "devices", "status", "remedy"), map(_row, inventory)))
+        for problem in inventory.problems:
+            sys.stdout.write(f"{problem.source}: {problem.reason} -> {problem.remedy}\n")
+    else:
+        sys.stdout.write(f"{inventory}\n")
+    return DONE
 
-    table = Table("backend", "distribution", "devices", "status", "remedy")
-    for row in inventory:
-        origin = f"{row.distribution} {row.version}" if row.distribution else "-"
-        devices = "\n".join(f"{device.name}  {device.description}" for device in row.devices)
-        table.add_row(row.name, origin, devices or "-", "available" if row.available else row.reason, row.remedy)
-    console = Console()
-    console.print(table)
-    for problem in inventory.problems:
-        console.print(f"{problem.source}: {problem.reason} -> {problem.remedy}", markup=False)
-    return 0
+
+def _row(row: dispatch.BackendInfo) -> tuple[str, ...]:
+    origin = f"{row.distribution} {row.version}" if row.distribution else "-"
+    devices = "\n".join(f"{device.name}  {device.description}" for device in row.devices)
+    return row.name, origin, devices or "-", "available" if row.available else row.reason, row.remedy

@@ -3,41 +3,45 @@
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import sys
 from typing import Any
 
 import numpy as np
 
 import dispatch
-from dispatch.cli.arguments import add_backend, add_file, add_json
+from dispatch.cli.argument_types import output_file
+from dispatch.cli.arguments import add_file, add_json, add_sum, sum_arguments
+from dispatch.cli.exit_codes import DONE
 from dispatch.cli.files import read
+from dispatch.cli.json_document import to_json
 
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("sum", help="sum an array in a file")
     add_file(parser)
-    parser.add_argument("--axis", type=int, help="the axis to sum over (default: all)")
-    parser.add_argument("--dtype", help="the type to add in")
-    parser.add_argument("--out", metavar="FILE", help="save the sum as .npy")
-    add_backend(parser)
+    add_sum(parser)
+    parser.add_argument("--out", metavar="FILE", type=output_file, help="save the sum as .npy")
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the sum, who computed it, and why."""
-    a = read(options.file, options.key)
-    arguments = {"axis": options.axis, "dtype": options.dtype, "backend": options.backend}
-    decision = dispatch.explain("sum", a, **arguments)
-    total = dispatch.sum(a, **arguments)
-    if options.out:
-        np.save(options.out, total)
+    with contextlib.redirect_stdout(sys.stderr):  # plugins may print
+        a = read(options.file, options.key)
+        arguments = sum_arguments(options)
+        decision = dispatch.explain("sum", a, **arguments)
+        total = dispatch.sum(a, **arguments)
     where = decision.chosen.name if decision.chosen is not None else "?"
-    if options.json:
-        result = {"sum": np.asarray(total).tolist(), "device": where, "source": decision.source}
-        sys.stdout.write(json.dumps(result, default=str) + "\n")
-    else:
-        sys.stdout.write(f"{total}\non {where} ({decision.source})\n")
-    return 0
+    try:
+        if options.json:
+            sys.stdout.write(to_json({"sum": total, "device": where, "source": decision.source}))
+        else:
+            sys.stdout.write(f"{total}\non {where} ({decision.source})\n")
+    finally:  # a reader that went away does not keep the file from being written
+        if options.out is not None:
+            with open(options.out, "wb") as file:
+                np.save(file, total, allow_pickle=False)
+    return DONE
