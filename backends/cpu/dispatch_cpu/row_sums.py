@@ -20,7 +20,7 @@ STRIPE = 1024
 TASK = 1 << 20
 """Bytes of the operand that one task of a thread reads."""
 
-THREADED = 1 << 22
+THREADED = 1 << 23
 """Bytes of the operand below which the calling thread does it all: what a thread costs is not won back."""
 
 SHORT = 256
