@@ -144,7 +144,7 @@ def test_passes_end_with_one_result_a_sum(streams, extents):
             stride *= extents[axis]
         passes = 0
         while any(group.reduced for group in groups):
-            this = next_pass(groups, streams)
+            this = next_pass(tuple(groups), streams)
             assert this.outputs == math.prod(group.extent for group in this.results)
             groups, passes = this.results, passes + 1
         assert passes <= 4

@@ -51,6 +51,7 @@ class OpenCLBackend(Backend):
         self._traits = traits
         self._lock = threading.Lock()
         self._devices: dict[str, Any] = {}
+        self._traits_of: dict[str, Traits] = {}
         self._runtimes: dict[Any, Runtime] = {}
         self._on_queues: dict[Any, Runtime] = {}
 
@@ -60,6 +61,7 @@ class OpenCLBackend(Backend):
         faults.note_start()
         found = find_devices()
         self._devices = {f"opencl:{index}": device for index, device in enumerate(found)}
+        self._traits_of.clear()
         return [
             Device(name, kind_of(device), describe(device), device.global_mem_size)
             for name, device in self._devices.items()
@@ -73,7 +75,7 @@ class OpenCLBackend(Backend):
         if hasattr(call.operand, "__cuda_array_interface__"):
             return "the operand is on a CUDA device and is never copied silently; copy it to the host yourself"
         own = self._devices[device.name]
-        fp64 = self._traits(own).fp64
+        fp64 = self._known_traits(device.name).fp64
         if call.operation == "sum":
             return why_not_sum(call, own, fp64) or True
         if is_device_array(call.operand):
@@ -131,8 +133,15 @@ class OpenCLBackend(Backend):
         with self._lock:
             runtime = self._runtimes.get(device)
             if runtime is None or runtime.lost:
-                runtime = self._runtimes[device] = Runtime(name, device, self._traits(device))
+                runtime = self._runtimes[device] = Runtime(name, device, self._known_traits(name))
             return runtime
+
+    def _known_traits(self, name: str) -> Traits:
+        """Return the traits of a device, which are asked of it once."""
+        traits = self._traits_of.get(name)
+        if traits is None:
+            traits = self._traits_of[name] = self._traits(self._devices[name])
+        return traits
 
     def _runtime_on(self, queue: Any, name: str) -> Runtime:
         """Return the device in use through a queue of the caller's; the programs of the last few are kept."""
@@ -142,7 +151,7 @@ class OpenCLBackend(Backend):
         with self._lock:
             runtime = self._on_queues.pop(queue, None)
             if runtime is None or runtime.lost:
-                runtime = Runtime(name, queue.device, self._traits(queue.device), queue)
+                runtime = Runtime(name, queue.device, self._known_traits(name), queue)
             self._on_queues[queue] = runtime
             if len(self._on_queues) > QUEUES_KEPT:
                 del self._on_queues[next(iter(self._on_queues))]

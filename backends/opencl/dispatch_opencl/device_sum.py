@@ -9,7 +9,7 @@ import numpy as np
 from dispatch.reduction import Reduction, prepare
 from dispatch_opencl.backend import is_device_array
 from dispatch_opencl.runtime import Runtime
-from dispatch_opencl.summation import Summation, cl_type, real_part
+from dispatch_opencl.summation import Destination, Summation, cl_type, real_part
 
 ITEMS = 16384
 """Work-items that write the result at most."""
@@ -53,15 +53,36 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
     _order_after(runtime, a, *(array for array in (out, where) if is_device_array(array)))
     summation = Summation(runtime, reduction)
     if reduction.count == 0:
-        raw = runtime.constant(np.zeros(reduction.sums * (2 if reduction.operand.kind == "c" else 1), summation.dtype))
+        size = reduction.sums * (2 if reduction.operand.kind == "c" else 1)
+        raw = runtime.allocate(size * summation.dtype.itemsize)
+        runtime.write(raw, np.zeros(size, summation.dtype))
+        result.add_event(_finish(runtime, reduction, summation, raw, result))
+        return result
+    start = (a.offset + reduction.layout.offsets[0]) // summation.element.itemsize
+    mask_start = (mask[1] + reduction.layout.offsets[1]) if mask else 0
+    into = _destination(reduction, result)
+    raw = summation.run(summation.groups(), a.base_data, start, mask[0] if mask else None, mask_start, into)
+    if into is None:
+        result.add_event(_finish(runtime, reduction, summation, raw, result))
     else:
-        start = (a.offset + reduction.layout.offsets[0]) // summation.element.itemsize
-        mask_start = (mask[1] + reduction.layout.offsets[1]) if mask else 0
-        raw = summation.run(summation.groups(), a.base_data, start, mask[0] if mask else None, mask_start)
-    event = _finish(runtime, reduction, summation, raw, result)
-    result.add_event(event)
-    a.add_event(event)
+        result.add_event(runtime.marker())
     return result
+
+
+def _destination(reduction: Reduction, result: Any) -> Destination | None:
+    """Return where the last pass may write the result at once: where nothing is left to do but the cast."""
+    real = real_part(np.dtype(result.dtype))
+    parts = result.dtype.itemsize // real.itemsize
+    offset, axes = reduction.destination(result.strides)
+    packed = offset == 0 and len(axes) <= 1 and all(stride == result.dtype.itemsize for _, stride in axes)
+    # A zero with its sign: adding -0.0 would be another sum.
+    plain = reduction.initial is not None and not np.signbit([reduction.initial.real, reduction.initial.imag]).any()
+    plain = plain and reduction.initial == 0 and reduction.layout.factor == 1
+    rounded_once = real == real_part(reduction.dtype) and real.kind != "b" and real != np.float16
+    pairs_fit = (parts == 2) == (reduction.operand.kind == "c")
+    if not (packed and plain and rounded_once and pairs_fit):
+        return None
+    return Destination(result.base_data, result.offset // real.itemsize, real)
 
 
 def _mask(runtime: Runtime, where: Any) -> tuple[tuple[Any, int] | None, Any]:
@@ -73,7 +94,9 @@ def _mask(runtime: Runtime, where: Any) -> tuple[tuple[Any, int] | None, Any]:
     host = np.ascontiguousarray(where)
     if host.dtype != np.bool_ or host.size == 0:
         return None, host
-    return (runtime.constant(host), 0), host
+    memory = runtime.allocate(host.nbytes)
+    runtime.write(memory, host)
+    return (memory, 0), host
 
 
 def _empty_like(a: Any, reduction: Reduction) -> Any:
@@ -92,7 +115,7 @@ def _order_after(runtime: Runtime, *arrays: Any) -> None:
     """Let what is enqueued next wait for the work on the arrays that other queues may still do."""
     import pyopencl as cl
 
-    events = [event for array in arrays for event in array.events]
+    events = [event for array in arrays for event in array.events if event.command_queue != runtime.queue]
     if events:
         with runtime.guard():
             cl.enqueue_barrier(runtime.queue, wait_for=events)
@@ -119,7 +142,7 @@ def _finish(runtime: Runtime, reduction: Reduction, summation: Summation, raw: A
         (group,),
         count,
         len(walk),
-        runtime.constant(np.array(walk, np.int64)),
+        runtime.constant(walk),
         raw,
         cast(reduction.layout.factor),
         *values,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 from dispatch.reduction import Group
@@ -72,7 +73,8 @@ class Pass:
         return self.tasks * (self.columns.extent if self.columns else 1)
 
 
-def next_pass(groups: Sequence[Group], streams: bool) -> Pass:
+@lru_cache(maxsize=1024)
+def next_pass(groups: tuple[Group, ...], streams: bool) -> Pass:
     """Return the pass that adds up the innermost reduced group; without any, one that copies each element."""
     reduced = [index for index, group in enumerate(groups) if group.reduced]
     if not reduced:

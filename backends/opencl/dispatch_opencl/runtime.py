@@ -19,6 +19,9 @@ from dispatch_opencl.traits import Traits
 
 logger = logging.getLogger(__name__)
 
+CONSTANTS_KEPT = 64
+"""Tables of integers that stay on the device."""
+
 IDLE_SHARE = 4
 """The pool keeps at most one of so many parts of the device's memory idle."""
 
@@ -35,8 +38,7 @@ class Runtime:
     traits : Traits
         Its properties.
     queue : pyopencl.CommandQueue, optional
-        A queue of the caller's, to run on; by default a new in-order queue of a new context. Nothing is kept for reuse
-        then, since others use the queue's context and perhaps the queue.
+        A queue of the caller's, to run on; by default a new in-order queue of a new context.
     """
 
     def __init__(self, name: str, device: Any, traits: Traits, queue: Any = None) -> None:
@@ -52,7 +54,10 @@ class Runtime:
             self.context = cl.Context([device]) if queue is None else queue.context
             self.queue = cl.CommandQueue(self.context, device) if queue is None else queue
         self._out_of_order = bool(self.queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE)
-        self.pool = Pool(self._create, traits.memory // IDLE_SHARE if queue is None else 0)
+        self._typed: set[Any] = set()
+        """Kernels whose arguments' types PyOpenCL knows, which makes passing them cheaper."""
+        self._constants: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self.pool = Pool(self._create, 0 if self._out_of_order else traits.memory // IDLE_SHARE)
 
     def guard(self) -> contextlib.AbstractContextManager[None]:
         """Give a context in which PyOpenCL's errors are turned into ours."""
@@ -102,10 +107,13 @@ class Runtime:
         """Enqueue a kernel and return its event. Integers are passed as `long`, memory by its buffer."""
         import pyopencl as cl
 
-        converted = [_argument(argument) for argument in arguments]
+        converted = [a.buffer if isinstance(a, (DeviceMemory, HostMemory)) else a for a in arguments]
         # A kernel object holds the arguments between the two calls, so nobody may come in between.
         with self._lock, self.guard():
             self._check()
+            if kernel not in self._typed:
+                kernel.set_scalar_arg_dtypes([_scalar_type(argument) for argument in converted])
+                self._typed.add(kernel)
             kernel.set_args(*converted)
             return self._in_order(cl.enqueue_nd_range_kernel(self.queue, kernel, tuple(items), tuple(group)))
 
@@ -161,11 +169,21 @@ class Runtime:
             cl.enqueue_barrier(self.queue)
         return event
 
-    def constant(self, host: NDArray[Any]) -> DeviceMemory:
-        """Return device memory with a copy of a small host array."""
-        memory = self.allocate(host.nbytes)
-        self.write(memory, host)
-        return memory
+    def constant(self, rows: Sequence[tuple[int, ...]]) -> Any:
+        """Return a buffer with a table of integers; the tables of the last calls are kept there."""
+        import pyopencl as cl
+
+        key = tuple(rows)
+        with self._lock, self.guard():
+            self._check()
+            buffer = self._constants.pop(key, None)
+            if buffer is None:
+                flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
+                buffer = cl.Buffer(self.context, flags, hostbuf=np.array(key, np.int64))
+            self._constants[key] = buffer
+            if len(self._constants) > CONSTANTS_KEPT:
+                del self._constants[next(iter(self._constants))]
+            return buffer
 
     def read(self, host: NDArray[Any], memory: DeviceMemory) -> None:
         """Fill a contiguous host array from the device; returns when everything enqueued before is done as well."""
@@ -176,6 +194,13 @@ class Runtime:
                 self._check()
                 event = cl.enqueue_copy(self.queue, host, memory.buffer, is_blocking=False)
             event.wait()
+
+    def marker(self) -> Any:
+        """Return an event that is done when everything enqueued before is."""
+        import pyopencl as cl
+
+        with self.guard():
+            return cl.enqueue_marker(self.queue)
 
     def flush(self) -> None:
         """Let the device begin with what is enqueued."""
@@ -197,10 +222,11 @@ def _nothing() -> None:
     pass
 
 
-def _argument(argument: Any) -> Any:
-    if isinstance(argument, (DeviceMemory, HostMemory)):
-        return argument.buffer
-    return np.int64(argument) if isinstance(argument, int) else argument
+def _scalar_type(argument: Any) -> Any:
+    """Return the dtype of a scalar argument of a kernel, None for a buffer. Every integer is a `long`."""
+    if isinstance(argument, int):
+        return np.int64
+    return argument.dtype if isinstance(argument, np.generic) else None
 
 
 def source(file: str) -> str:

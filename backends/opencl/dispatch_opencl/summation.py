@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dispatch.reduction import Group, Reduction
-from dispatch_opencl.memory import DeviceMemory
 from dispatch_opencl.passes import LANES, STRIPE, Pass, next_pass
 from dispatch_opencl.runtime import Runtime
 
@@ -55,6 +54,14 @@ def why_no_cast(operand: np.dtype[Any], operation: np.dtype[Any], fp64: bool) ->
     return "" if fp64 or real != np.float64 else "the device has no double precision"
 
 
+class Destination(NamedTuple):
+    """Where a device puts the sums themselves: memory, the first element in it, and the elements' real dtype."""
+
+    memory: Any
+    start: int
+    dtype: np.dtype[Any]
+
+
 class Summation:
     """One sum on one device.
 
@@ -97,8 +104,14 @@ class Summation:
         return (*groups, pair)
 
     def run(
-        self, groups: Sequence[Group], operand: Any, start: int, mask: Any = None, mask_start: int = 0
-    ) -> DeviceMemory:
+        self,
+        groups: Sequence[Group],
+        operand: Any,
+        start: int,
+        mask: Any = None,
+        mask_start: int = 0,
+        into: Destination | None = None,
+    ) -> Any:
         """Enqueue the passes and return the memory in which the raw sums will be.
 
         Parameters
@@ -109,16 +122,26 @@ class Summation:
             Of the elements, and of the mask, one byte each, where there is one.
         start, mask_start : int
             The first element of the walk in either.
+        into : Destination, optional
+            Where to put them, cast and with the initial value 0 added; by default new memory.
         """
-        this = next_pass(groups, self._streams)
-        options = self._options(self.element, self._reduction.dtype, mask is not None)
-        memory = self._launch(this, options, operand, start, mask, mask_start)
-        while any(group.reduced for group in this.results):
-            this = next_pass(this.results, self._streams)
-            memory = self._launch(this, self._options(self.dtype, self.dtype, False), memory, 0, None, 0)
-        return memory
+        walk = tuple(groups)
+        element, operation = self.element, self._reduction.dtype
+        while True:
+            this = next_pass(walk, self._streams)
+            walk = this.results
+            last = not any(group.reduced for group in walk)
+            result = into if last and into else None
+            options = self._options(element, operation, mask is not None, into)
+            memory = self._launch(this, options, operand, start, mask, mask_start, result)
+            if last:
+                return memory
+            element = operation = self.dtype
+            operand, start, mask, mask_start = memory, 0, None, 0
 
-    def _options(self, element: np.dtype[Any], operation: np.dtype[Any], masked: bool) -> list[str]:
+    def _options(
+        self, element: np.dtype[Any], operation: np.dtype[Any], masked: bool, into: Destination | None
+    ) -> list[str]:
         accumulator = cl_type(self.dtype)
         options = [
             f"-DT={cl_type(element)}",
@@ -130,6 +153,7 @@ class Summation:
             f"-DSTRIPE={STRIPE[self._streams]}",
             f"-DSTREAMS={int(self._streams)}",
             f"-DMASKED={int(masked)}",
+            f"-DPOSITIVE={int(into is not None)}",
         ]
         op = real_part(operation)
         if op == np.float32 and element not in (op, np.float16):
@@ -137,18 +161,31 @@ class Summation:
         return options
 
     def _launch(
-        self, this: Pass, options: list[str], operand: Any, start: int, mask: Any, mask_start: int
-    ) -> DeviceMemory:
+        self,
+        this: Pass,
+        options: list[str],
+        operand: Any,
+        start: int,
+        mask: Any,
+        mask_start: int,
+        into: Destination | None,
+    ) -> Any:
         runtime = self._runtime
         group = 1 if self._streams else runtime.traits.group
         cooperate = not self._streams and this.columns is None and this.n >= 2 * group
         kernel = runtime.kernel(
             "sum.cl",
             "columns" if this.columns else "rows",
-            (*options, f"-DCONTIGUOUS={int(self._contiguous(this, mask))}", f"-DCOOPERATE={int(cooperate)}"),
+            (
+                *options,
+                f"-DCONTIGUOUS={int(self._contiguous(this, mask))}",
+                f"-DCOOPERATE={int(cooperate)}",
+                f"-DRESULT={cl_type(into.dtype if into else self.dtype)}",
+            ),
         )
-        result = runtime.allocate(this.outputs * self.dtype.itemsize)
-        axes = runtime.constant(np.array([(g.extent, *g.strides) for g in this.outer] or [(1, 0, 0)], np.int64))
+        result = into.memory if into else runtime.allocate(this.outputs * self.dtype.itemsize)
+        # Without outer axes nothing reads them; some buffer has to stand for them.
+        axes = runtime.constant([(g.extent, *g.strides) for g in this.outer]) if this.outer else operand
         outer = prod(g.extent for g in this.outer)
         arguments: list[Any] = [operand, start, mask or operand, mask_start, outer, len(this.outer), axes]
         arguments += [this.n, *this.step, this.chunk]
@@ -156,7 +193,9 @@ class Summation:
         if this.columns:
             arguments += [this.columns.extent, *this.columns.strides, this.ragged]
             tasks *= -(-this.columns.extent // (STRIPE[self._streams] * LANES[self._streams]))
-        runtime.launch(kernel, (self._items(tasks, group, cooperate),), (group,), *arguments, result)
+        runtime.launch(
+            kernel, (self._items(tasks, group, cooperate),), (group,), *arguments, result, into.start if into else 0
+        )
         return result
 
     def _contiguous(self, this: Pass, mask: Any) -> bool:

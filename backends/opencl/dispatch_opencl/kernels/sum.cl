@@ -1,9 +1,9 @@
 // Sums over one group of axes; the host calls these kernels until no reduced group is left.
 //
 // Given by build options: T, the elements' type in memory, and HALF, is it float16; OP, the type that each is cast to
-// first, where that rounds; ACC, the type of the sums, and FLOATING, is it a floating-point type; COND, the signed integer
+// first, where that rounds; ACC, the type of the sums, RESULT, what they are stored as, and FLOATING, is it a floating-point type; COND, the signed integer
 // type of its size; LANES, elements of a vector; CONTIGUOUS, are the elements of a vector neighbours, in the mask, too;
-// MASKED, is there a mask; STREAMS, the distribution of work; COOPERATE, do the items of a group share a row; STRIPE,
+// POSITIVE, is a sum of negative zeros positive; MASKED, is there a mask; STREAMS, the distribution of work; COOPERATE, do the items of a group share a row; STRIPE,
 // vectors of columns that an item walks side by side.
 //
 // Accuracy: a vector of sums adds 16 vectors by a tree of depth 5 and then adds the result to a pair hi + lo in which no
@@ -18,8 +18,8 @@
 typedef VECTOR(ACC, LANES) SUMS;
 typedef VECTOR(COND, LANES) CONDITION;
 
-// Adding -0.0 changes nothing, not even the sign of zero.
-#if FLOATING
+// Adding -0.0 changes nothing, not even the sign of zero. With POSITIVE, an initial value of 0.0 is added with it.
+#if FLOATING && !POSITIVE
 #define NEUTRAL ((ACC)-0.0f)
 #else
 #define NEUTRAL ((ACC)0)
@@ -43,12 +43,12 @@ typedef VECTOR(COND, LANES) CONDITION;
 typedef VECTOR(T, LANES) LOOSE __attribute__((aligned(sizeof(T))));
 #endif
 typedef VECTOR(uchar, LANES) LOOSE_MASK __attribute__((aligned(1)));
-typedef VECTOR(ACC, LANES) LOOSE_SUMS __attribute__((aligned(sizeof(ACC))));
-#define STORE_SUMS(v, p) (*(__global LOOSE_SUMS *)(p) = (v))
+typedef VECTOR(RESULT, LANES) LOOSE_SUMS __attribute__((aligned(sizeof(RESULT))));
+#define STORE_SUMS(v, p) (*(__global LOOSE_SUMS *)(p) = CONVERT_TO(RESULT)(v))
 #define NEIGHBOURS(p) (*(__global const LOOSE *)(p))
 #define MASK_NEIGHBOURS(p) (*(__global const LOOSE_MASK *)(p))
 #else
-#define STORE_SUMS(v, p) VECTOR(vstore, LANES)(v, 0, p)
+#define STORE_SUMS(v, p) VECTOR(vstore, LANES)(CONVERT_TO(RESULT)(v), 0, p)
 #define NEIGHBOURS(p) VECTOR(vload, LANES)(0, p)
 #define MASK_NEIGHBOURS(p) VECTOR(vload, LANES)(0, p)
 #endif
@@ -138,24 +138,38 @@ inline SUMS value(RUNNING sum) { return sum; }
 
 #define DEPTH 16
 
-// The sum of DEPTH vectors, `step` apart.
-inline SUMS block(PLACE place, STRIDE lane, STRIDE step)
+// Cores are told what they will read soon: along a row AHEAD bytes before, across rows the next block. Of vectors that
+// share a line of the cache, the first one asks for it.
+#if STREAMS && defined(__clang__)
+#define PREFETCH(p) __builtin_prefetch((const void *)(ulong)(p))
+#else
+#define PREFETCH(p)
+#endif
+#define AHEAD 16384
+#define LINE 64
+#define VECTOR_SIZE (LANES * (int)sizeof(T))
+#define IN_A_LINE (CONTIGUOUS && LINE > VECTOR_SIZE ? LINE / VECTOR_SIZE : 1)
+
+// The sum of DEPTH vectors, `step` apart. Every `every`-th asks for the one `ahead` steps later.
+inline SUMS block(PLACE place, STRIDE lane, STRIDE step, const int ahead, const int every)
 {
     SUMS chains[4];
-    for (int c = 0; c < 4; c++)
-        chains[c] = elements(moved(place, step, c), lane);
-    for (int k = 4; k < DEPTH; k += 4)
-        for (int c = 0; c < 4; c++)
-            chains[c] += elements(moved(place, step, k + c), lane);
+#pragma unroll
+    for (int k = 0; k < DEPTH; k++) {
+        if (k % every == 0)
+            PREFETCH(moved(place, step, k + ahead).a);
+        SUMS x = elements(moved(place, step, k), lane);
+        chains[k % 4] = k < 4 ? x : chains[k % 4] + x;
+    }
     return (chains[0] + chains[1]) + (chains[2] + chains[3]);
 }
 
 // The sums of `count` vectors, `step` apart.
-inline RUNNING walked(RUNNING sum, PLACE place, STRIDE lane, STRIDE step, long count)
+inline RUNNING walked(RUNNING sum, PLACE place, STRIDE lane, STRIDE step, long count, const int ahead, const int every)
 {
     long i = 0;
     for (; i + DEPTH <= count; i += DEPTH)
-        sum = added(sum, block(moved(place, step, i), lane, step));
+        sum = added(sum, block(moved(place, step, i), lane, step, ahead, every));
     if (i < count) {
         SUMS rest = elements(moved(place, step, i), lane);
         for (i++; i < count; i++)
@@ -201,10 +215,11 @@ inline PLACE outer_place(PLACE place, long index, long ndim, __global const long
 
 // Sums of rows: out[row, c] is the sum of chunk c of n elements, `stride` apart.
 __kernel void rows(__global const T *a, long a_start, __global const uchar *m, long m_start, long outer, long ndim,
-                   __global const long *axes, long n, long a_stride, long m_stride, long chunk, __global ACC *out)
+                   __global const long *axes, long n, long a_stride, long m_stride, long chunk, __global RESULT *out, long out_start)
 {
     long chunks = (n + chunk - 1) / chunk;
-    STRIDE one = {a_stride, m_stride};
+    out += out_start;
+    STRIDE one = {CONTIGUOUS ? 1 : a_stride, CONTIGUOUS ? 1 : m_stride};
     PLACE start = {a + a_start, m + m_start};
 #if COOPERATE
     __local ACC tree[GROUP];
@@ -217,7 +232,8 @@ __kernel void rows(__global const T *a, long a_start, __global const uchar *m, l
         long first = t % chunks * chunk, count = min(chunk, n - first), vectors = count / LANES;
         PLACE place = moved(outer_place(start, t / chunks, ndim, axes), one, first);
         long mine = (vectors + items - 1 - item) / items;
-        RUNNING sum = walked(START, moved(place, one, (long)item * LANES), one, step, mine);
+        RUNNING sum = walked(START, moved(place, one, (long)item * LANES), one, step, mine,
+                             AHEAD / VECTOR_SIZE, IN_A_LINE);
         ACC total = across(value(sum));
         for (long i = vectors * LANES + item; i < count; i += items)
             total += element(moved(place, one, i));
@@ -229,10 +245,10 @@ __kernel void rows(__global const T *a, long a_start, __global const uchar *m, l
                 tree[item] += tree[item + width];
         }
         if (item == 0)
-            out[t] = tree[0];
+            out[t] = (RESULT)tree[0];
         barrier(CLK_LOCAL_MEM_FENCE);
 #else
-        out[t] = total;
+        out[t] = (RESULT)total;
 #endif
     }
 }
@@ -241,16 +257,17 @@ __kernel void rows(__global const T *a, long a_start, __global const uchar *m, l
 // there are only the first `ragged` columns.
 __kernel void columns(__global const T *a, long a_start, __global const uchar *m, long m_start, long outer, long ndim,
                       __global const long *axes, long n, long a_stride, long m_stride, long chunk, long width,
-                      long a_lane, long m_lane, long ragged, __global ACC *out)
+                      long a_lane, long m_lane, long ragged, __global RESULT *out, long out_start)
 {
     long chunks = max((n + chunk - 1) / chunk, 1L), stripes = (width + STRIPE * LANES - 1) / (STRIPE * LANES);
-    STRIDE row = {a_stride, m_stride}, lane = {a_lane, m_lane};
+    out += out_start;
+    STRIDE row = {a_stride, m_stride}, lane = {CONTIGUOUS ? 1 : a_lane, CONTIGUOUS ? 1 : m_lane};
     PLACE start = {a + a_start, m + m_start};
     FOR_TASKS (t, outer * chunks * stripes) {
         long c = t / stripes % chunks, first = c * chunk, count = min(chunk, n - first);
         long j = t % stripes * (STRIPE * LANES), end = min(width, j + STRIPE * LANES), vectors = (end - j) / LANES;
         PLACE place = moved(outer_place(start, t / stripes / chunks, ndim, axes), row, first);
-        __global ACC *o = out + t / stripes * width;
+        __global RESULT *o = out + t / stripes * width;
         long more = c == chunks - 1 ? ragged : 0;
         RUNNING sums[STRIPE];
         for (int v = 0; v < vectors; v++)
@@ -259,7 +276,7 @@ __kernel void columns(__global const T *a, long a_start, __global const uchar *m
         for (long r = 0; r < count; r += DEPTH)
             for (int v = 0; v < vectors; v++)
                 sums[v] = walked(sums[v], moved(moved(place, row, r), lane, j + v * LANES), lane, row,
-                                 min((long)DEPTH, count - r));
+                                 min((long)DEPTH, count - r), DEPTH, 1);
         for (int v = 0; v < vectors; v++) {
             long at = j + v * LANES;
             PLACE behind = moved(place, row, count);
@@ -267,7 +284,7 @@ __kernel void columns(__global const T *a, long a_start, __global const uchar *m
                 sums[v] = added(sums[v], elements(moved(behind, lane, at), lane));
             STORE_SUMS(value(sums[v]), o + at);
             for (int k = 0; more < at + LANES && k < more - at; k++)
-                o[at + k] += element(moved(behind, lane, at + k));
+                o[at + k] += (RESULT)element(moved(behind, lane, at + k));
         }
         // Columns that do not fill a vector, one at a time, the lanes along the rows.
         for (j += vectors * LANES; j < end; j++) {
@@ -284,7 +301,7 @@ __kernel void columns(__global const T *a, long a_start, __global const uchar *m
             }
             if (j < more)
                 total = element(moved(top, row, count));
-            o[j] = across(value(sum)) + total;
+            o[j] = (RESULT)(across(value(sum)) + total);
         }
     }
 }
