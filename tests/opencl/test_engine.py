@@ -6,6 +6,8 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as sla
 from dispatch_opencl.engine import OpenCLEngine
 
+from .conftest import BACKENDS
+
 DTYPES = [np.float32, np.float64, np.complex64, np.complex128]
 SIZES = [1, 3, 64, 513, 5000]
 COLUMNS = [1, 2, 4, 5, 9, 17, 21]
@@ -31,6 +33,12 @@ def close(got, expected, size, eps):
     """Assert that the error is rounding: `size` bounds the terms that each element was added up from."""
     assert got.shape == expected.shape
     assert (abs(got - expected) <= 4 * eps * np.maximum(size, 1e-300)).all()
+
+
+@pytest.fixture(params=["groups", "streams, no fp64", "groups, no fp64"])
+def backend(request):
+    """The guises that the conformance kit does not see."""
+    return BACKENDS[request.param]
 
 
 @pytest.fixture(params=DTYPES, ids=lambda dtype: np.dtype(dtype).name)
