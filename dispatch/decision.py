@@ -77,12 +77,15 @@ class Decision:
         Everything that was considered, in the order in which it was.
     error : Exception or None
         What the call raises, when no candidate can run it.
+    plan : str
+        The method by which `eigsh` would solve its problem, as far as it is known without running; empty for `sum`.
     """
 
     operation: str
     source: str
     candidates: tuple[Candidate, ...]
     error: Exception | None = None
+    plan: str = ""
 
     @property
     def chosen(self) -> Candidate | None:
@@ -96,6 +99,7 @@ class Decision:
             "source": self.source,
             "chosen": self.chosen.name if self.chosen is not None else None,
             "error": None if self.error is None else f"{type(self.error).__name__}: {self.error}",
+            "plan": self.plan,
             "candidates": [candidate.to_dict() for candidate in self.candidates],
         }
 
@@ -106,7 +110,8 @@ class Decision:
             reason = f"{candidate.reason} -> {candidate.remedy}" if candidate.remedy else candidate.reason
             rows.append((candidate.name, candidate.verdict, format_seconds(candidate.seconds), reason))
         outcome = f"raises {type(self.error).__name__}" if self.error is not None else f"runs on {self._chosen_name()}"
-        return f"{self.operation}: {outcome} ({self.source})\n{_aligned(rows)}"
+        plan = f"\n  {self.plan}" if self.plan else ""
+        return f"{self.operation}: {outcome} ({self.source}){plan}\n{_aligned(rows)}"
 
     def _chosen_name(self) -> str:
         return self.chosen.name if self.chosen is not None else "nothing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any, Literal
 
 from dispatch import context
@@ -49,7 +50,12 @@ def explain(operation: Literal["sum", "eigsh"], /, *args: Any, **kwargs: Any) ->
         call = _eigsh.call_of(**arguments)
     else:
         raise ValueError(f"operation is {operation!r}, expected 'sum' or 'eigsh'")
-    return explain_call(call, *context.in_force(backend))
+    decision = explain_call(call, *context.in_force(backend))
+    if operation == "sum":
+        return decision
+    from dispatch.solvers.plan import plan
+
+    return replace(decision, plan=plan(call.arguments["problem"]))
 
 
 def _bind(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -46,16 +46,17 @@ def eigsh(
     k : int
         Number of eigenpairs wanted, ``1 <= k < n``.
     M : (n, n) matrix or operator, optional
-        Symmetric positive definite; the right-hand side of the generalized problem.
+        Symmetric positive definite, with `sigma` semidefinite, in buckling mode any; the right-hand side of the
+        generalized problem.
     sigma : float, optional
-        Find the eigenvalues nearest to `sigma`, by shift-invert.
+        Find the eigenvalues nearest to `sigma`, by a spectral transformation.
     which : {"LM", "SM", "LA", "SA", "BE"}
         Largest or smallest in magnitude, largest or smallest algebraically, or half from either end. With `sigma`, it
-        speaks of the shifted and inverted eigenvalues.
+        speaks of the transformed eigenvalues: ``1 / (w - sigma)``, or what `mode` makes of them.
     v0 : (n,) or (n, m) array_like, optional
         Where to start; the default is random.
     ncv : int, optional
-        Accepted for SciPy's sake: the size of the basis.
+        Size of the basis with `sigma`; without, it is accepted for SciPy's sake.
     maxiter : int, optional
         Most iterations to take.
     tol : float
@@ -65,13 +66,15 @@ def eigsh(
     Minv, OPinv : matrix or operator, optional
         Inverse of `M`, and of ``A - sigma M``, where the caller has them.
     mode : {"normal", "buckling", "cayley"}
-        Transformation that `sigma` stands for.
+        Transformation that `sigma` stands for: ``1 / (w - sigma)``, ``w / (w - sigma)`` or
+        ``(w + sigma) / (w - sigma)``.
     rng : int, numpy.random.Generator or None
         Seed of the random start. The default seed is fixed: the same call gives the same result.
     preconditioner : "auto", None, matrix, LinearOperator or callable
         Approximate inverse of ``A`` that is applied to blocks of residuals.
     callback : callable, optional
-        Called with the state of each iteration; returning True stops the run.
+        Called with the `Iteration` of each iteration; returning True stops the run, which then raises `NoConvergence`
+        with what there is. A problem that LAPACK solves has no iterations.
     progress : bool
         Show a progress bar on the standard error stream.
     return_info : bool

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
+from dispatch.solvers.checks import Checked, check_indices
 from dispatch.solvers.problem import WORKING_DTYPE, EigenProblem, Mode, Operand, Which
 
 
@@ -53,11 +54,17 @@ def prepare(
         raise ValueError(f"which is {which!r}, expected one of {', '.join(get_args(Which))}")
     if mode not in get_args(Mode):
         raise ValueError(f"mode is {mode!r}, expected one of {', '.join(get_args(Mode))}")
-    k = _wanted(k, n, A)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback is {callback!r}, expected a function of an Iteration, or None")
+    whole = _whole_spectrum(k, n, A, M)
+    k = n if whole else operator.index(k)
     _check_transformation(M, sigma, mode, Minv, OPinv)
+    if whole:
+        # As in SciPy: there is nothing to choose from, and LAPACK's order is ascending.
+        sigma, mode, which = None, "normal", "LA"
     return EigenProblem(
-        A=_convert(A, dtype),
-        M=None if M is None else _convert(M, dtype),
+        A=_convert("A", A, dtype),
+        M=None if M is None else _convert("M", M, dtype),
         n=n,
         dtype=dtype,
         k=k,
@@ -82,12 +89,15 @@ def as_operand(name: str, matrix: Any) -> Operand:
     """Return a square matrix as sparse rows, as a dense array, or as an operator, whichever it is by nature."""
     operand: Operand
     if issparse(matrix):
-        operand = csr_array(matrix)
+        check_indices(name, matrix)
+        operand = _csr(matrix)
     elif isinstance(matrix, LinearOperator):
         operand = matrix
     elif hasattr(matrix, "shape") and (hasattr(matrix, "matvec") or hasattr(matrix, "matmat")):
         operand = aslinearoperator(matrix)
     else:
+        if np.ma.is_masked(matrix):
+            raise ValueError(f"{name} has masked elements, expected a matrix without gaps: fill them first")
         operand = np.asarray(matrix)
     if len(operand.shape) != 2 or operand.shape[0] != operand.shape[1] or operand.shape[0] == 0:
         raise ValueError(f"{name} has shape {tuple(operand.shape)}, expected a square matrix (n, n) with n >= 1")
@@ -110,24 +120,33 @@ def _working_dtype(A: Operand, M: Operand | None) -> np.dtype[Any]:
     return np.dtype(WORKING_DTYPE[together.char])
 
 
-def _wanted(k: int, n: int, A: Operand) -> int:
+def _csr(matrix: Any) -> csr_array:
+    """Return the rows of a sparse matrix; integers become floats first, so that duplicates add up without overflow."""
+    if matrix.format in ("coo", "csr", "csc") and matrix.dtype.kind in "biu":
+        matrix = matrix.astype(np.float64)
+    return csr_array(matrix)
+
+
+def _whole_spectrum(k: Any, n: int, A: Operand, M: Operand | None) -> bool:
+    """Check k, and return whether it asks for all eigenvalues."""
     try:
         k = operator.index(k)
     except TypeError:
         raise TypeError(f"k is {k!r}, expected an integer") from None
     if k < 1:
         raise ValueError(f"k is {k}, expected 1 <= k < n = {n}")
-    if k >= n:
-        # As SciPy: a dense matrix can be solved whole, for a sparse one that would be a surprise.
-        if not isinstance(A, np.ndarray):
-            raise TypeError(
-                f"k is {k}, expected k < n = {n} for a sparse matrix or an operator; "
-                "for the whole spectrum use scipy.linalg.eigh(A.toarray())"
-            )
-        warnings.warn(
-            f"k = {k} >= n = {n}: the whole spectrum is computed, with scipy.linalg.eigh", RuntimeWarning, stacklevel=5
+    if k < n:
+        return False
+    # As SciPy: a dense matrix can be solved whole, for a sparse one that would be a surprise.
+    if not isinstance(A, np.ndarray) or isinstance(M, LinearOperator):
+        raise TypeError(
+            f"k is {k}, expected k < n = {n} for a sparse matrix or an operator; "
+            "for the whole spectrum use scipy.linalg.eigh(A.toarray())"
         )
-    return min(k, n)
+    warnings.warn(
+        f"k = {k} >= n = {n}: the whole spectrum is computed, with scipy.linalg.eigh", RuntimeWarning, stacklevel=5
+    )
+    return True
 
 
 def _check_transformation(M: Operand | None, sigma: float | None, mode: str, Minv: Any, OPinv: Any) -> None:
@@ -138,7 +157,7 @@ def _check_transformation(M: Operand | None, sigma: float | None, mode: str, Min
             raise ValueError(f"sigma is 0, and mode {mode!r} then maps every eigenvalue to 1; use mode 'normal'")
         return
     if mode != "normal":
-        raise ValueError(f"mode is {mode!r}, which needs sigma; give sigma or leave mode out")
+        warnings.warn(f"mode is {mode!r}, and sigma is not given: it has no effect", UserWarning, stacklevel=5)
     if OPinv is not None:
         raise ValueError("OPinv is given without sigma; it is the inverse of A - sigma M: give sigma too")
     if Minv is not None and M is None:
@@ -197,7 +216,8 @@ def _preconditioner(preconditioner: Any, n: int, dtype: np.dtype[Any]) -> Any:
     if preconditioner is None:
         return None
     if callable(preconditioner) and not hasattr(preconditioner, "shape"):
-        return LinearOperator((n, n), matvec=preconditioner, matmat=preconditioner, dtype=dtype)
+        operator = LinearOperator((n, n), matvec=preconditioner, matmat=preconditioner, dtype=dtype)
+        return Checked("preconditioner", operator, dtype)
     if isinstance(preconditioner, str):
         if preconditioner not in PRECONDITIONERS:
             raise ValueError(
@@ -205,16 +225,17 @@ def _preconditioner(preconditioner: Any, n: int, dtype: np.dtype[Any]) -> Any:
                 "a matrix, a LinearOperator or a function of a block of residuals"
             )
         return preconditioner
-    return _same_shape("preconditioner", as_operand("preconditioner", preconditioner), n)
+    operand = _same_shape("preconditioner", as_operand("preconditioner", preconditioner), n)
+    return _convert("preconditioner", operand, dtype)
 
 
 PRECONDITIONERS = ("auto", "none", "jacobi", "chebyshev", "chebyshev-jacobi", "amg")
 """The preconditioners that can be asked for by name."""
 
 
-def _convert(operand: Operand, dtype: np.dtype[Any]) -> Operand:
+def _convert(name: str, operand: Operand, dtype: np.dtype[Any]) -> Operand:
     if isinstance(operand, LinearOperator):
-        return operand
+        return Checked(name, operand, dtype)
     if isinstance(operand, csr_array):
         converted = operand.astype(dtype, copy=False)
         if not converted.has_canonical_format:

@@ -25,7 +25,7 @@ def check_values(problem: EigenProblem) -> None:
         if operand is None:
             continue
         if isinstance(operand, LinearOperator):
-            asymmetry, size = _probe(name, operand, problem)
+            asymmetry, size = _probe(operand, problem)
         else:
             _check_finite(name, operand.data if isinstance(operand, csr_array) else operand)
             asymmetry, size = _compare(operand)
@@ -37,6 +37,7 @@ def check_values(problem: EigenProblem) -> None:
                 f"element is {size:.3g}; use ({name} + {name}{adjoint}) / 2 if it ought to be, "
                 "or scipy.sparse.linalg.eigs for the eigenvalues of a nonsymmetric matrix"
             )
+    check_definite(problem)
 
 
 def _check_finite(name: str, elements: NDArray[Any]) -> None:
@@ -51,23 +52,80 @@ def _compare(matrix: csr_array | NDArray[Any]) -> tuple[float, float]:
     return float(abs(matrix - matrix.conj().T).max()), size
 
 
-def _probe(name: str, operator: LinearOperator, problem: EigenProblem) -> tuple[float, float]:
+def _probe(operator: LinearOperator, problem: EigenProblem) -> tuple[float, float]:
     """Return ``|xᴴ(A y) - (A x)ᴴ y| / √n`` and the size that it has for a matrix without symmetry."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((problem.n, 2))
     if problem.dtype.kind == "c":
         X = X + 1j * rng.standard_normal((problem.n, 2))
     X /= np.linalg.norm(X, axis=0)
-    AX = apply_on_host(name, operator, X.astype(problem.dtype))
+    AX = np.asarray(operator.matmat(X.astype(problem.dtype)))
     x, y, Ax, Ay = X[:, 0], X[:, 1], AX[:, 0], AX[:, 1]
     return float(abs(np.vdot(x, Ay) - np.vdot(Ax, y))), float(np.linalg.norm(AX, axis=0).max())
 
 
-def apply_on_host(name: str, operator: LinearOperator, X: NDArray[Any]) -> NDArray[Any]:
-    """Return the operator's product with a host block, refusing one that is not finite or has another shape."""
-    Y = np.asarray(operator.matmat(X))
-    if Y.shape != (operator.shape[0], X.shape[1]):
-        raise ValueError(f"{name}: the operator returned shape {Y.shape} for a block of shape {X.shape}")
-    if not np.isfinite(Y).all():
-        raise ValueError(f"{name}: the operator returned NaN or infinity for a finite block of vectors")
-    return Y
+def check_indices(name: str, matrix: Any) -> None:
+    """Raise ValueError when a sparse matrix points outside itself: compiled code would follow it there."""
+    try:
+        if matrix.format in ("csr", "csc", "bsr"):
+            matrix.check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(f"{name} is not a well-formed {matrix.format} matrix: {error}") from None
+    for indices, size in zip(matrix.coords, matrix.shape, strict=True) if matrix.format == "coo" else ():
+        if len(indices) != len(matrix.data) or (len(indices) and not 0 <= indices.min() <= indices.max() < size):
+            raise ValueError(f"{name} is not a well-formed coo matrix: indices must be one an element, and < {size}")
+
+
+def check_definite(problem: EigenProblem) -> None:
+    """Raise ValueError when an explicit M cannot be positive definite, by its elements alone.
+
+    All its minors of order one and two must be positive. What passes may be indefinite yet: the iteration notices.
+    """
+    M = problem.M
+    if problem.sigma is not None or M is None or isinstance(M, LinearOperator):
+        return
+    diagonal = np.asarray(M.diagonal().real, np.float64)
+    if not diagonal.min() > 0.0:
+        i = int(diagonal.argmin())
+        raise ValueError(
+            f"M is not positive definite: its element ({i}, {i}) is {diagonal[i]:.3g}; a semidefinite M needs sigma, "
+            "which asks for the finite eigenvalues near it"
+        )
+    rows, columns, elements = (M.tocoo().row, M.tocoo().col, M.data) if isinstance(M, csr_array) else _off_diagonal(M)
+    ratio = abs(elements) / (np.sqrt(diagonal[rows]) * np.sqrt(diagonal[columns]))
+    ratio[rows == columns] = 0.0
+    if ratio.size and ratio.max() > 1.0 + ROUNDING * problem.eps:
+        worst = int(ratio.argmax())
+        raise ValueError(
+            f"M is not positive definite: its element ({rows[worst]}, {columns[worst]}) is larger than the geometric "
+            "mean of the two diagonal elements"
+        )
+
+
+def _off_diagonal(M: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]:
+    rows, columns = np.nonzero(M)
+    return rows, columns, M[rows, columns]
+
+
+class Checked(LinearOperator):  # type: ignore[misc]
+    """Somebody else's operator, whose every product is checked: its shape, its type, and that it is finite."""
+
+    def __init__(self, name: str, operator: LinearOperator, dtype: np.dtype[Any]) -> None:
+        super().__init__(operator.dtype, operator.shape)
+        self._name, self._operator, self._complex = name, operator, dtype.kind == "c"
+
+    def _matmat(self, X: NDArray[Any]) -> NDArray[Any]:
+        Y = np.asarray(self._operator.matmat(X))
+        if Y.shape != (self.shape[0], X.shape[1]):
+            raise ValueError(f"{self._name}: the operator returned shape {Y.shape} for a block of shape {X.shape}")
+        if np.iscomplexobj(Y) and not self._complex:
+            raise ValueError(f"{self._name}: the operator returned complex numbers, and its dtype is {self.dtype}")
+        if not np.isfinite(Y).all():
+            raise ValueError(f"{self._name}: the operator returned NaN or infinity for a finite block of vectors")
+        return Y
+
+    def _matvec(self, x: NDArray[Any]) -> NDArray[Any]:
+        return self._matmat(x.reshape(-1, 1)).ravel()
+
+    def _adjoint(self) -> LinearOperator:
+        return self

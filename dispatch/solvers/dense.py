@@ -10,7 +10,6 @@ from scipy.linalg import LinAlgError, eigh
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
-from dispatch.solvers.checks import apply_on_host
 from dispatch.solvers.inverses import DenseFactors, SingularShiftError
 from dispatch.solvers.problem import EigenProblem, Operand
 from dispatch.solvers.rayleigh_ritz import wanted_first
@@ -41,8 +40,8 @@ def solve_dense(problem: EigenProblem, reason: str) -> EigshResult:
         When the matrix of the inner product is not positive definite: M, or A for buckling; with a shift it may be
         semidefinite.
     """
-    A = as_dense("A", problem.A, problem)
-    M = None if problem.M is None else as_dense("M", problem.M, problem)
+    A = as_dense(problem.A, problem)
+    M = None if problem.M is None else as_dense(problem.M, problem)
     scale, scale_M = _power_of_two(A), 1.0 if M is None else _power_of_two(M)
     scaled_A, scaled_M = A * (1.0 / scale), None if M is None else M * (1.0 / scale_M)
     sigma = None if problem.sigma is None else problem.sigma * (scale_M / scale)
@@ -141,12 +140,12 @@ def _wanted(problem: EigenProblem, values: NDArray[Any], sigma: float | None) ->
     return wanted_first(Transformation(problem.mode, sigma).forward(values), problem.which)[: problem.k]
 
 
-def as_dense(name: str, operand: Operand, problem: EigenProblem) -> NDArray[Any]:
+def as_dense(operand: Operand, problem: EigenProblem) -> NDArray[Any]:
     """Return the operand as a dense array in the working dtype; of an operator, its product with the identity."""
     if isinstance(operand, csr_array):
         return np.asarray(operand.toarray())
     if isinstance(operand, LinearOperator):
-        matrix = apply_on_host(name, operand, np.eye(problem.n, dtype=problem.dtype)).astype(problem.dtype)
+        matrix = np.asarray(operand.matmat(np.eye(problem.n, dtype=problem.dtype)), problem.dtype)
         return np.asarray((matrix + matrix.conj().T) / 2)
     return np.asarray(operand)
 

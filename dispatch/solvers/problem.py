@@ -17,7 +17,7 @@ Operand: TypeAlias = csr_array | NDArray[Any] | LinearOperator
 Which: TypeAlias = Literal["LM", "SM", "LA", "SA", "BE"]
 Mode: TypeAlias = Literal["normal", "buckling", "cayley"]
 
-WORKING_DTYPE = {"f": np.float32, "e": np.float32, "d": np.float64, "F": np.complex64, "D": np.complex128}
+WORKING_DTYPE = {"f": np.float32, "e": np.float64, "d": np.float64, "F": np.complex64, "D": np.complex128}
 """The arithmetic for each inexact type of matrix; integers and booleans are computed in float64."""
 
 

@@ -86,8 +86,8 @@ def _build(problem: EigenProblem, pencil: Pencil, shift: float, way: Way) -> Inv
         return Refined(SparseFactors(C), C)
     if isinstance(A, LinearOperator):
         pencil.applications += problem.n
-    dense_M = None if M is None else as_dense("M", M, problem)
-    C = shifted(as_dense("A", A, problem), dense_M, shift, problem.n, dtype)
+    dense_M = None if M is None else as_dense(M, problem)
+    C = shifted(as_dense(A, problem), dense_M, shift, problem.n, dtype)
     return Refined(DenseFactors(C), C)
 
 

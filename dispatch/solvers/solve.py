@@ -20,8 +20,9 @@ from dispatch.solvers.preconditioners import Preconditioner
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration
 from dispatch.solvers.shift_invert import solve_at_shift
-from dispatch.solvers.spectral_bounds import gershgorin_lower_bound, lanczos_bounds
+from dispatch.solvers.spectral_bounds import lanczos_bounds
 from dispatch.solvers.start import guards, random_vectors, start_vectors
+from dispatch.solvers.way_to_shift import smallest_magnitudes
 
 MAXITER = 2000
 """Default limit of iterations."""
@@ -48,12 +49,7 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
     if dense_is_better(problem, kept):
         return in_scipy_order(problem, solve_dense(problem, f"n = {problem.n} is small against {kept} vectors"))
     stated = problem
-    if problem.which == "SM" and problem.sigma is None:
-        # The smallest magnitudes are an end of the spectrum of a matrix without negative eigenvalues; of any other they
-        # are the values nearest to zero.
-        semidefinite = problem.M is None and gershgorin_lower_bound(problem.A) >= 0.0
-        change = {"which": "SA"} if semidefinite else {"which": "LM", "sigma": 0.0}
-        problem = dataclasses.replace(problem, **change)
+    problem = smallest_magnitudes(problem)
     if problem.sigma is None:
         result = _solve_extremal(problem, engine)
     else:

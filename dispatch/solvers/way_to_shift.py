@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -25,6 +25,19 @@ class Choice:
 
     way: Way
     reason: str
+
+
+def smallest_magnitudes(problem: EigenProblem) -> EigenProblem:
+    """Return a problem whose `which` is not SM, unless of a transformed spectrum, with the same eigenvalues.
+
+    The smallest magnitudes are an end of the spectrum of a matrix without negative eigenvalues, and of any other the
+    values nearest to zero.
+    """
+    if problem.which != "SM" or problem.sigma is not None:
+        return problem
+    if problem.M is None and gershgorin_lower_bound(problem.A) >= 0.0:
+        return replace(problem, which="SA")
+    return replace(problem, which="LM", sigma=0.0)
 
 
 def choose_way(problem: EigenProblem) -> Choice:

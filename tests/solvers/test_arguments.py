@@ -1,0 +1,147 @@
+"""The arguments of `eigsh`: what is refused before any work, and what SciPy takes and we take too."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import scipy.sparse.linalg as sla
+
+import dispatch
+
+from .problems import laplacian, random_symmetric
+
+A, SPECTRUM = laplacian(20, 20)
+
+
+def broken(form, index):
+    matrix = {"csr": sp.csr_array, "csc": sp.csc_array, "coo": sp.coo_array}[form](A.copy())
+    if form == "coo":
+        matrix.coords[0][3] = index
+    else:
+        matrix.indices[3] = index
+    return matrix
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo"])
+@pytest.mark.parametrize("index", [400, -1, 2**30])
+@pytest.mark.parametrize("argument", ["A", "M", "preconditioner"])
+def test_indices_outside_a_matrix_are_refused(form, index, argument):
+    with pytest.raises(ValueError, match=f"{argument} is not a well-formed {form} matrix: indices must be"):
+        dispatch.eigsh(**{"A": A, "k": 3, argument: broken(form, index)})
+
+
+INDEFINITE = sp.eye_array(400).tolil()
+INDEFINITE[3, 4] = INDEFINITE[4, 3] = 2.0
+REFUSED = {
+    "callback": (dict(callback=3), TypeError, "callback is 3, expected a function"),
+    "masked": (dict(A=np.ma.masked_equal(np.eye(9), 1)), ValueError, "A has masked elements"),
+    "M zero on the diagonal": (
+        dict(M=sp.diags_array(np.r_[np.ones(399), 0.0])),
+        ValueError,
+        r"M is not positive definite: its element \(399, 399\) is 0; a semidefinite M needs sigma",
+    ),
+    "M indefinite": (dict(M=INDEFINITE), ValueError, r"M is not positive definite: its element \(3, 4\) is larger"),
+    "M indefinite dense": (dict(M=INDEFINITE.toarray()), ValueError, "M is not positive definite"),
+    "M NaN": (dict(M=sp.eye_array(400) * np.nan), ValueError, "M contains NaN or infinity in 400"),
+    "complex from a real operator": (
+        dict(A=sla.LinearOperator((400, 400), matvec=lambda x: 1j * x, dtype=float)),
+        ValueError,
+        "A: the operator returned complex numbers, and its dtype is float64",
+    ),
+    "k of an operator": (dict(A=sla.aslinearoperator(A), k=400), TypeError, "k is 400, expected k < n = 400"),
+    "k with M an operator": (dict(A=np.eye(4), M=sla.aslinearoperator(np.eye(4)), k=4), TypeError, "k is 4, expected"),
+    "sigma complex": (dict(sigma=1j), TypeError, "sigma is 1j, expected a real number"),
+    "sigma infinite": (dict(sigma=np.inf), ValueError, "sigma is inf, expected a finite number"),
+    "rng": (dict(rng="x"), TypeError, "SeedSequence expects int"),
+    "preconditioner NaN": (
+        dict(preconditioner=lambda R: R * np.nan, which="SA"),
+        ValueError,
+        "preconditioner: the operator returned NaN or infinity",
+    ),
+    "preconditioner result": (
+        dict(preconditioner=lambda R: R[:3], which="SA"),
+        ValueError,
+        "preconditioner|shape",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_is_refused(case):
+    arguments, error, message = REFUSED[case]
+    with pytest.raises(error, match=message):
+        dispatch.eigsh(**{"A": A, "k": 3, **arguments})
+
+
+class Bare:
+    """All that SciPy asks of an operator."""
+
+    shape, dtype = (400, 400), np.dtype(float)
+
+    def matvec(self, x):
+        return A @ x
+
+
+@pytest.mark.parametrize("matrix", [Bare(), np.asmatrix(A.toarray()), A.tolil(), sp.dok_matrix(A)], ids=type)
+def test_other_forms(matrix):
+    np.testing.assert_allclose(dispatch.eigsh(matrix, 3, which="SA")[0], SPECTRUM[:3], rtol=1e-11)
+
+
+def test_duplicates_add_up_without_overflow():
+    rows, columns = np.array([0, 0, 1, 2]), np.array([0, 0, 1, 2])
+    B = sp.coo_array((np.array([100, 100, 3, 1], np.int8), (rows, columns)), shape=(3, 3))
+    np.testing.assert_allclose(dispatch.eigsh(B, 2)[0], [3, 200])
+    assert B.nnz == 4
+
+
+def test_the_whole_spectrum_ignores_sigma_as_scipy_does():
+    B = random_symmetric(12, density=0.9).toarray()
+    for arguments in ({}, {"sigma": 0.3}, {"which": "SM", "return_eigenvectors": False}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            ours, theirs = dispatch.eigsh(B, 20, **arguments), sla.eigsh(B, 20, **arguments)
+        np.testing.assert_allclose(*(w[0] if isinstance(w, tuple) else w for w in (ours, theirs)), atol=1e-12)
+
+
+def test_a_mode_without_sigma_warns():
+    with pytest.warns(UserWarning, match="mode is 'cayley', and sigma is not given: it has no effect") as caught:
+        dispatch.eigsh(np.eye(5), 2, mode="cayley")
+    assert caught[0].filename == __file__
+
+
+def test_what_ncv_and_minv_do():
+    assert len(dispatch.eigsh(A, 3, ncv=1000)[0]) == 3
+    assert len(dispatch.eigsh(A, 3, M=sp.eye_array(400), Minv=sp.eye_array(400))[0]) == 3
+    short, long = (dispatch.eigsh(A, 3, sigma=1.3, ncv=ncv, return_info=True)[2] for ncv in (12, 60))
+    assert long.iterations <= short.iterations
+
+
+def test_no_convergence_says_so_in_its_own_words_and_can_be_pickled():
+    with pytest.raises(sla.ArpackNoConvergence) as caught:
+        dispatch.eigsh(A, 4, which="SA", maxiter=1, preconditioner=None)
+    assert str(caught.value).startswith("0 of 4 eigenpairs converged in 1 iterations")
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert str(copy) == str(caught.value)
+    assert copy.approximations.eigenvectors.shape == (400, 4)
+    assert copy.eigenvalues.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"k": 3, "which": "SA"}, "LOBPCG for SA, preconditioner 'auto', to be chosen"),
+        ({"k": 3, "which": "SM"}, "LOBPCG for SA, preconditioner 'auto'"),
+        ({"k": 3, "preconditioner": None}, "LOBPCG for LM, preconditioner None"),
+        ({"k": 3, "sigma": 1.5}, "LOBPCG at sigma = 1.5, normal, by sparse factors: factors of about"),
+        ({"k": 3, "sigma": 1.5, "which": "SM"}, "LOBPCG on A - sigma M, without an inverse"),
+        ({"k": 3, "preconditioner": A}, "LOBPCG for LM, the caller's preconditioner"),
+        ({"k": 200}, "dense, by LAPACK: n = 400 is small"),
+    ],
+)
+def test_explain_tells_the_method(arguments, expected):
+    decision = dispatch.explain("eigsh", A, **arguments)
+    assert decision.plan.startswith(expected)
+    assert expected in str(decision)
+    assert decision.to_dict()["plan"] == decision.plan
