@@ -28,6 +28,7 @@ docs: $(VENV)/.installed-docs
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/sum.py
 
 dist: $(VENV)/.installed
 	for project in . $(PLUGINS); do \

@@ -33,6 +33,7 @@ LAYOUTS = {
     "sub-block": (lambda a: a.reshape(-1, 8)[:, :3], None),
     "Fortran": (lambda a: a.reshape(40, -1).copy("F"), 0),
     "reversed": (lambda a: a.reshape(-1, 4)[::-1, ::-1], 0),
+    "unaligned": (lambda a: np.frombuffer(b"." + a.tobytes(), np.uint8)[1:].view(a.dtype).reshape(-1, 4), 0),
     "big-endian": (lambda a: a.astype(a.dtype.newbyteorder()).reshape(-1, 4), 0),
 }
 

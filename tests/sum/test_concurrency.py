@@ -110,3 +110,13 @@ def test_out_may_overlap_the_operand(compiled):
     expected = a.sum(axis=0)
     assert dispatch.sum(a, axis=0, out=a[0]) is not a
     np.testing.assert_array_equal(a[0], expected)
+
+
+def test_no_thread_can_start_so_numpy_serves(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(kernels, "_ready", {})
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    kernels._ask(("sum_rows", kernels.RECIPES["f4"], "f4", False))
+    assert (kernels._wanted, kernels._loading) == ([], False)

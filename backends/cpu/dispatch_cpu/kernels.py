@@ -102,8 +102,11 @@ def _ask(key: Key) -> None:
             return
         _wanted.append(key)
         if not _loading:
-            _loading = True
-            threading.Thread(target=_load_wanted, name="dispatch-cpu-kernels").start()
+            try:
+                threading.Thread(target=_load_wanted, name="dispatch-cpu-kernels").start()
+                _loading = True
+            except RuntimeError:  # the interpreter is shutting down: NumPy serves
+                _wanted.clear()
 
 
 def _load_wanted() -> None:
