@@ -139,6 +139,7 @@ def solvers(p: Problem) -> Iterator[tuple[str, Solver]]:
     yield "dispatch.eigsh", ours()
     if p.which == "SA":
         yield "dispatch.eigsh, AMG", ours("amg")
+        yield "dispatch.eigsh, Chebyshev-Jacobi", ours("chebyshev-jacobi")
     if p.which != "LM" and not large:
         yield "SciPy lobpcg", lobpcg(amg=False)
     if p.which == "SA":

@@ -21,7 +21,7 @@ with rows of its own, do not wait for its threads, and what is computed does not
 SPARSE_ROWS = 2048
 """Rows of a sparse product that a thread takes at a time."""
 
-WORTH_COMPILING = 1_000_000
+WORTH_COMPILING = 750_000
 """Elements times vectors below which SciPy's product serves: loading the compiled one takes longer than it saves."""
 
 LANES = 16
