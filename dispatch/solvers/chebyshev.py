@@ -103,9 +103,14 @@ def useful_degree(
     middle, halfwidth = (interval.a + interval.b) / 2, (interval.b - interval.a) / 2
     rate = np.arccosh(np.maximum(abs(interval.shifts(theta) - middle) / halfwidth, 1.0))
     enough = np.max(np.log(2.0 * np.maximum(reduction, 1.0)) / rate) + SPARE_STEPS
+    return int(max(min(degree, enough, computable_degree(interval, bounds)), LEAST_DEGREE))
+
+
+def computable_degree(interval: Interval, bounds: tuple[float, float]) -> int:
+    """Return the largest degree whose filter does not overflow on a spectrum within these bounds."""
+    middle, halfwidth = (interval.a + interval.b) / 2, (interval.b - interval.a) / 2
     farthest = np.arccosh(max(1.0, *(abs(bound - middle) / halfwidth for bound in bounds)))
-    computable = np.log(LARGEST_GROWTH) / max(float(farthest), 1e-300)
-    return int(max(min(degree, enough, computable), LEAST_DEGREE))
+    return int(min(np.log(LARGEST_GROWTH) / max(float(farthest), 1e-300), 1e9))
 
 
 def chebyshev(pencil: Pencil, R: Block, theta: NDArray[np.float64], interval: Interval, degree: int) -> Block:

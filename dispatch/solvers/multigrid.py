@@ -23,7 +23,7 @@ from scipy.sparse.linalg import norm
 from dispatch.solvers.chebyshev import recurrence
 from dispatch.solvers.engine import Block, BlockEngine, Operator, Small
 from dispatch.solvers.pencil import Pencil
-from dispatch.solvers.polynomial_preconditioners import unit_diagonal
+from dispatch.solvers.polynomial_preconditioners import Rate, better_shift, cannot_be_negative, unit_diagonal
 from dispatch.solvers.preconditioners import Preconditioner, State
 from dispatch.solvers.problem import EigenProblem
 
@@ -35,6 +35,9 @@ SMOOTHED = 10.0
 
 LIFT = 1e-6
 """What is added to a unit diagonal, so that a singular matrix has an inverse."""
+
+SMALLEST = 1e-12
+"""Smallest element of a coarse level's diagonal, in the largest one, that the level is scaled by."""
 
 COARSEST = 300
 """Unknowns that a dense inverse serves for."""
@@ -57,7 +60,10 @@ class Level:
 
 
 class Multigrid(Preconditioner):
-    """A symmetric V-cycle of smoothed aggregation for ``D^(-1/2) A D^(-1/2)``, D being A's diagonal.
+    """A symmetric V-cycle of smoothed aggregation for ``D^(-1/2) (A - σ M) D^(-1/2)``, D being the diagonal.
+
+    The shift σ is zero where A is known to be positive semidefinite, or there is an M; otherwise it is the lower one of
+    the `bounds` of the spectrum. It moves up to the wanted eigenvalues where convergence is slow.
 
     Attributes
     ----------
@@ -67,21 +73,29 @@ class Multigrid(Preconditioner):
 
     name = "amg"
 
-    def __init__(self, reason: str, problem: EigenProblem, pencil: Pencil) -> None:
+    def __init__(self, reason: str, problem: EigenProblem, pencil: Pencil, bounds: tuple[float, float]) -> None:
         self.reason = reason
-        self._pencil = pencil
-        matrix, root = unit_diagonal(pencil, self.name)
-        engine = pencil.engine
-        self._scaling = engine.operator(diags_array(root, format="csr", dtype=problem.dtype))
-        hierarchy = _aggregated(csr_array(matrix), 1.0 / root)
-        self.complexity = sum(level.A.nnz for level in hierarchy) / hierarchy[0].A.nnz
-        self._levels, self._coarsest = _to_engine(engine, hierarchy, problem.dtype)
+        self._pencil, self._dtype, self._rate = pencil, problem.dtype, Rate()
+        known = pencil.generalized or cannot_be_negative(pencil.scaled_A, unit_diagonal(pencil, self.name)[0])
+        self._shift_to(0.0 if known else min(bounds[0], 0.0))
 
     def __call__(self, R: Block, state: State) -> Block:
         """Return the result of one V-cycle from zero."""
         engine, p = self._pencil.engine, len(state.theta)
+        shift = better_shift(self._shift, state, self._rate.slow(state))
+        if shift is not None:
+            self._shift_to(shift)
         self._pencil.applications += 2 * SMOOTHING * p
         return engine.apply(self._scaling, self._cycle(0, engine.apply(self._scaling, R), np.eye(p)))
+
+    def _shift_to(self, shift: float) -> None:
+        engine = self._pencil.engine
+        matrix, root = unit_diagonal(self._pencil, self.name, shift)
+        self._shift = shift
+        hierarchy = _aggregated(csr_array(matrix), 1.0 / root)
+        self.complexity = sum(level.A.nnz for level in hierarchy) / hierarchy[0].A.nnz
+        self._scaling = engine.operator(diags_array(root, format="csr", dtype=self._dtype))
+        self._levels, self._coarsest = _to_engine(engine, hierarchy, self._dtype)
 
     def _cycle(self, depth: int, B: Block, eye: Small) -> Block:
         engine = self._pencil.engine
@@ -109,7 +123,9 @@ def _to_engine(engine: BlockEngine, hierarchy: list[Any], dtype: np.dtype[Any]) 
     scale = np.ones(hierarchy[0].A.shape[0])
     for fine, coarse in pairwise(hierarchy):
         finer = diags_array(scale, format="csr")
-        following = 1.0 / np.sqrt(np.maximum(coarse.A.diagonal().real, np.finfo(float).tiny))
+        diagonal = abs(coarse.A.diagonal())
+        # A matrix that is not positive definite after all may show it here: such rows are scaled as the others.
+        following = 1.0 / np.sqrt(np.where(diagonal > SMALLEST * diagonal.max(), diagonal, diagonal.max() or 1.0))
         # In the variables in which both levels have unit diagonals.
         P = csr_array(diags_array(1.0 / scale, format="csr") @ fine.P @ diags_array(following, format="csr"))
         matrix = csr_array(finer @ fine.A @ finer)

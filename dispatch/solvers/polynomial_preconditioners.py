@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array, eye_array
 from scipy.sparse.linalg import LinearOperator
 
-from dispatch.solvers.chebyshev import chebyshev, recurrence, unwanted_interval, useful_degree
+from dispatch.solvers.chebyshev import (
+    Interval,
+    chebyshev,
+    computable_degree,
+    recurrence,
+    unwanted_interval,
+    useful_degree,
+)
 from dispatch.solvers.engine import Block
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.preconditioners import Preconditioner, State
-from dispatch.solvers.problem import EigenProblem, Which
-from dispatch.solvers.spectral_bounds import lanczos_extent
+from dispatch.solvers.problem import EigenProblem, Operand, Which
+from dispatch.solvers.spectral_bounds import gershgorin_lower_bound, lanczos_extent
 
 MOST_STEPS = 512
 """Largest degree."""
@@ -86,17 +93,17 @@ class ChebyshevJacobi(Preconditioner):
     def __call__(self, R: Block, state: State) -> Block:
         """Return the iterate, from zero."""
         engine, p = self._pencil.engine, len(state.theta)
-        if self._rate.slow(state):
-            first, last = float(state.ritz_values[0]), float(state.ritz_values[-1])
-            below = first - (last - first)
-            if below - self._shift > 0.5 * (first - self._shift):
-                self._shift_to(below)
-            else:
-                self._degree = min(2 * self._degree, MOST_STEPS)
+        slow = self._rate.slow(state)
+        shift = better_shift(self._shift, state, slow)
+        if shift is not None:
+            self._shift_to(shift)
+        elif slow:
+            self._degree = min(2 * self._degree, MOST_STEPS)
         # The part of the spectrum that so many steps damp to about a fifth.
-        bottom = self._top / self._degree**2
-        centre = np.full(p, (self._top + bottom) / 2)
-        steps = recurrence(centre, (self._top - bottom) / 2, self._degree)
+        interval = Interval(self._extent[1] / self._degree**2, self._extent[1])
+        degree = min(self._degree, computable_degree(interval, self._extent))
+        centre = np.full(p, (interval.a + interval.b) / 2)
+        steps = recurrence(centre, (interval.b - interval.a) / 2, degree)
         self._pencil.applications += len(steps) * p
         R = engine.apply(self._scaling, R)
         D = engine.combine([R], [np.diag(1.0 / centre)])
@@ -108,7 +115,26 @@ class ChebyshevJacobi(Preconditioner):
         self._shift = shift
         self._scaling = engine.operator(diags_array(root, format="csr", dtype=self._dtype))
         self._operator = engine.operator(matrix.astype(self._dtype))
-        self._top = lanczos_extent(engine, lambda v: engine.apply(self._operator, v), self._start)[1]
+        lower, upper = lanczos_extent(engine, lambda v: engine.apply(self._operator, v), self._start)
+        self._extent = (0.0 if not shift and cannot_be_negative(matrix, self._pencil.scaled_A) else lower, upper)
+
+
+def better_shift(shift: float, state: State, slow: bool) -> float | None:
+    """Return a shift that serves a preconditioner for the low end better than the present one, if there is one.
+
+    It must stay below the spectrum, as far as the Ritz values show it, and should not be far below when that makes the
+    wanted eigenvalues look alike.
+    """
+    first, last = float(state.ritz_values[0]), float(state.ritz_values[-1])
+    below = first - (last - first)
+    if first < shift and state.iteration >= 2:
+        return below
+    return below if slow and below - shift > 0.5 * (first - shift) else None
+
+
+def cannot_be_negative(*matrices: Operand) -> bool:
+    """Return whether the elements of one of the matrices, congruent to each other, show it positive semidefinite."""
+    return any(gershgorin_lower_bound(matrix) >= 0.0 for matrix in matrices)
 
 
 def unit_diagonal(pencil: Pencil, name: str, shift: float = 0.0) -> tuple[Any, NDArray[np.float64]]:

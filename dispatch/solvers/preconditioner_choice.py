@@ -11,7 +11,13 @@ from scipy.sparse.linalg import LinearOperator
 from dispatch.solvers.engine import Block
 from dispatch.solvers.multigrid import Multigrid, available
 from dispatch.solvers.pencil import Pencil
-from dispatch.solvers.polynomial_preconditioners import Chebyshev, ChebyshevJacobi, filter_degree
+from dispatch.solvers.polynomial_preconditioners import (
+    Chebyshev,
+    ChebyshevJacobi,
+    cannot_be_negative,
+    filter_degree,
+    unit_diagonal,
+)
 from dispatch.solvers.preconditioners import Nothing, Preconditioner, Product, jacobi
 from dispatch.solvers.problem import EigenProblem
 
@@ -72,7 +78,7 @@ def choose_preconditioner(
             case "chebyshev-jacobi":
                 return ChebyshevJacobi(reason, problem, pencil, random_block(1), degree)
             case "amg":
-                return Multigrid(reason, problem, pencil)
+                return Multigrid(reason, problem, pencil, bounds)
             case _:
                 return Chebyshev(reason, pencil, problem.which, bounds, degree)
 
@@ -92,7 +98,7 @@ def choose_preconditioner(
             unfit = f"the diagonal of A varies by a factor of {ratio:.2g}"
         large = f"n = {problem.n} is large" if problem.n >= LARGE else ""
         if (unfit or large) and problem.n >= WORTH_A_HIERARCHY and _mesh_like(pencil) and available():
-            multigrid = Multigrid(f"{unfit or large}, and A is like the matrix of a mesh", problem, pencil)
+            multigrid = Multigrid(f"{unfit or large}, and A is like the matrix of a mesh", problem, pencil, bounds)
             if multigrid.complexity <= DENSE_HIERARCHY:
                 return multigrid
         if unfit:
@@ -113,11 +119,13 @@ def _diagonal_ratio(pencil: Pencil) -> float | None:
 
 
 def _mesh_like(pencil: Pencil) -> bool:
-    """Return whether most elements off the diagonal are negative or zero, in rows of like length."""
+    """Return whether A is positive semidefinite, mostly negative off its diagonal, and has rows of like length."""
     A = pencil.scaled_A
     if not isinstance(A, csr_array):
         return False
     negative = np.count_nonzero(A.data.real < 0.0)
     off_diagonal = A.nnz - A.shape[0]
     lengths = np.diff(A.indptr)
-    return bool(negative >= 0.9 * off_diagonal > 0 and lengths.max() <= LONGEST_ROW * lengths.mean())
+    if not (negative >= 0.9 * off_diagonal > 0 and lengths.max() <= LONGEST_ROW * lengths.mean()):
+        return False
+    return cannot_be_negative(A, unit_diagonal(pencil, "amg")[0])

@@ -138,3 +138,13 @@ def test_multigrid_needs_few_iterations_whatever_the_size():
         for n in (20, 40, 80)
     ]
     assert max(counts) <= 20
+
+
+@pytest.mark.parametrize("shift", [0.05, 3.0])
+@pytest.mark.parametrize("name", ["auto", "chebyshev-jacobi", pytest.param("amg", marks=needs_pyamg)])
+def test_negative_eigenvalues_are_found_where_the_diagonal_is_positive(name, shift):
+    A, spectrum = laplacian(30, 31)
+    A = sp.csr_array(A - sp.diags_array(np.full(930, shift)))
+    w, v, info = dispatch.eigsh(A, k=6, which="SA", preconditioner=name, return_info=True)
+    check(A, w, v, spectrum - shift, 6, "SA", 1e-13)
+    assert info.method == "lobpcg"
