@@ -29,6 +29,7 @@ docs: $(VENV)/.installed-docs
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/sum.py
+	$(BIN)/python benchmarks/eigsh.py
 
 dist: $(VENV)/.installed
 	for project in . $(PLUGINS); do \
