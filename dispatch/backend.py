@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from dispatch.errors import BackendUnavailableError, UnsupportedCallError
+from dispatch.errors import Attempt, BackendUnavailableError, UnsupportedCallError
 
 if TYPE_CHECKING:
     from dispatch.operations.call import Call
@@ -18,6 +19,20 @@ __all__ = ["API_VERSION", "Backend", "BackendUnavailableError", "Device", "Unsup
 
 API_VERSION = 1
 """Version of the contract between the core and its plugins. It changes when a plugin must."""
+
+NAME = r"[a-z][a-z0-9_-]*"
+"""What a backend may be called, as a regular expression: what a request can spell."""
+
+RESERVED_NAMES = frozenset({"auto", "lobpcg"})
+"""Words that mean something else where a backend is asked for."""
+
+
+def is_backend_name(name: object) -> bool:
+    """Return whether a backend can be asked for by this name."""
+    return isinstance(name, str) and re.fullmatch(NAME, name) is not None and name not in RESERVED_NAMES
+
+
+DeviceKind: TypeAlias = Literal["cpu", "gpu", "accelerator", "simulator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +52,7 @@ class Device:
     """
 
     name: str
-    kind: Literal["cpu", "gpu", "accelerator", "simulator"] = "cpu"
+    kind: DeviceKind = "cpu"
     description: str = ""
     memory: int | None = None
 
@@ -85,8 +100,9 @@ class Backend(ABC):
     def supports(self, call: Call, device: Device) -> str | Literal[True]:
         """Return True when `call` can run on `device`, otherwise the reason why it cannot, as one clause.
 
-        For a `sum` of a plain NumPy array without ``dtype``, ``out`` and ``where`` the answer, like that of `cost`, is
-        kept for arrays of the same dtype and power-of-two size: there it must rest on nothing else.
+        For a `sum` of a plain NumPy array without ``out`` and ``where`` the answer, like that of `cost`, is kept for
+        calls with the same dtype and shape of the array, and the same ``axis``, ``dtype`` and ``keepdims``, and with or
+        without ``initial``: there it must rest on nothing else, such as strides or values.
         """
 
     def cost(self, call: Call, device: Device) -> float:
@@ -113,14 +129,19 @@ class Backend(ABC):
 
         `initial` and `where` are ``numpy._NoValue`` where the caller left them out.
         """
-        raise UnsupportedCallError(f"backend {self.name!r} has no sum on {device.name}")
+        raise _lacking("sum", device)
 
     def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:
         """Return the primitives on which the core's LOBPCG solves `problem` on `device`."""
-        raise UnsupportedCallError(f"backend {self.name!r} has no eigsh on {device.name}")
+        raise _lacking("eigsh", device)
 
     def eigsh(self, problem: EigenProblem, *, device: Device) -> EigshResult:
         """Solve `problem` on `device`: the core's LOBPCG over `block_engine`, unless a backend knows better."""
         from dispatch.solvers import solve
 
         return solve(problem, self.block_engine(problem, device=device))
+
+
+def _lacking(operation: str, device: Device) -> UnsupportedCallError:
+    reason = f"its backend has no {operation}"
+    return UnsupportedCallError(f"{device.name}: {reason}", attempts=[Attempt(device.name, reason)])

@@ -8,11 +8,12 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar, cast
 
+from dispatch.discovery import DiscoveryProblem
 from dispatch.request import AUTO, BackendLike, Request, parse
 from dispatch.selection import refuse_unknown
 
@@ -22,8 +23,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 class _Frame(NamedTuple):
     """One `use` that is in force in a context, and the one around it."""
 
+    owner: use
     request: Request
     outer: _Frame | None
+
+    def without(self, owner: use) -> _Frame | None:
+        """Return the frames without the innermost one of `owner`.
+
+        It need not be the innermost of all: a generator may be closed inside a block that its caller has entered since.
+        """
+        if self.owner is owner:
+            return self.outer
+        return self if self.outer is None else self._replace(outer=self.outer.without(owner))
 
 
 class _ProcessWide(NamedTuple):
@@ -42,7 +53,8 @@ class use:  # noqa: N801 - reads as a verb: with dispatch.use("opencl")
     """Ask for a backend for all calls in a ``with`` block or in a decorated function.
 
     Safe in threads and asyncio tasks: the request holds in the context that entered it and in the tasks created
-    there, and nowhere else. Uses nest; the innermost counts. A new thread starts with none.
+    there, and nowhere else. Uses nest; the innermost counts. A new thread starts with none. A generator shares the
+    context of its caller: where a ``yield`` interrupts the block, the request holds in the caller too.
 
     Parameters
     ----------
@@ -54,8 +66,8 @@ class use:  # noqa: N801 - reads as a verb: with dispatch.use("opencl")
     UnknownBackendError
         When a name in it is not known.
     ValueError, TypeError
-        When it is not of the grammar; when a generator function is decorated, whose caller would see the request
-        between two items.
+        When it is not of the grammar; when something else than a function is decorated, or a function that returns a
+        generator or a coroutine, which would run when the request is no longer in force.
 
     Examples
     --------
@@ -70,22 +82,25 @@ class use:  # noqa: N801 - reads as a verb: with dispatch.use("opencl")
         refuse_unknown(self._request, f"use({self._request.text})")
 
     def __enter__(self) -> None:
-        _innermost.set(_Frame(self._request, _innermost.get()))
+        _innermost.set(_Frame(self, self._request, _innermost.get()))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         frame = _innermost.get()
         if frame is not None:
-            _innermost.set(frame.outer)
+            _innermost.set(frame.without(self))
 
     def __call__(self, function: F) -> F:
         """Return `function`, or coroutine function, with its calls made under this request."""
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        name = getattr(function, "__qualname__", repr(function))
+        if not callable(function) or isinstance(function, type):
             raise TypeError(
-                f"dispatch.use cannot decorate the generator function {function.__qualname__!r}: "
-                "the request would hold in its caller between two items; use a with block inside it"
+                f"dispatch.use decorates functions, not {name}: put it below @property, @classmethod and "
+                "@staticmethod, or on the methods of a class"
             )
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise _outlives(name)
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -98,9 +113,21 @@ class use:  # noqa: N801 - reads as a verb: with dispatch.use("opencl")
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> Any:
             with self:
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
+            if isinstance(result, (Coroutine, Generator, AsyncGenerator)):
+                if isinstance(result, (Coroutine, Generator)):
+                    result.close()
+                raise _outlives(name)
+            return result
 
         return cast("F", run)
+
+
+def _outlives(name: str) -> TypeError:
+    return TypeError(
+        f"dispatch.use cannot decorate {name!r}: it returns a generator or a coroutine, which runs when the request is "
+        "no longer in force; decorate an async def, or use a with block inside it that no yield interrupts"
+    )
 
 
 def set_default(backend: BackendLike | None) -> None:
@@ -147,6 +174,16 @@ def in_force(argument: BackendLike | None) -> tuple[Request, str]:
     if frame is not None:
         return frame.request, f"use({frame.request.text})"
     return _default or _environment or _read_environment()
+
+
+def environment_problem() -> tuple[DiscoveryProblem, ...]:
+    """Return what is wrong with ``DISPATCH_BACKEND``, if anything: it names nobody, or is not of the grammar."""
+    try:
+        setting = _environment or _read_environment()
+        refuse_unknown(setting.request, setting.source)
+    except ValueError as error:
+        return (DiscoveryProblem("DISPATCH_BACKEND", str(error), "correct it, or unset it"),)
+    return ()
 
 
 def forget_environment() -> None:

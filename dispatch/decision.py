@@ -109,9 +109,12 @@ class Decision:
         for candidate in self.candidates:
             reason = f"{candidate.reason} -> {candidate.remedy}" if candidate.remedy else candidate.reason
             rows.append((candidate.name, candidate.verdict, format_seconds(candidate.seconds), reason))
-        outcome = f"raises {type(self.error).__name__}" if self.error is not None else f"runs on {self._chosen_name()}"
+        table = f"\n{_aligned(rows)}" if self.candidates else ""
         plan = f"\n  {self.plan}" if self.plan else ""
-        return f"{self.operation}: {outcome} ({self.source}){plan}\n{_aligned(rows)}"
+        if self.error is None:
+            return f"{self.operation}: runs on {self._chosen_name()} ({self.source}){plan}{table}"
+        why = "" if self.candidates else f": {self.error}"  # otherwise the table says it
+        return f"{self.operation}: raises {type(self.error).__name__} ({self.source}){why}{plan}{table}"
 
     def _chosen_name(self) -> str:
         return self.chosen.name if self.chosen is not None else "nothing"

@@ -6,12 +6,15 @@ package must not hide every backend, so the files are then read again one at a t
 
 from __future__ import annotations
 
+import configparser
 import importlib.metadata
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import entrypoints
+
+from dispatch.errors import one_line
 
 GROUP = "dispatch.backends"
 """The entry-point group through which every plugin is registered, ours and anybody's."""
@@ -105,7 +108,7 @@ def discover() -> tuple[tuple[Plugin, ...], tuple[DiscoveryProblem, ...]]:
 def _read_all() -> Iterator[_Specification]:
     for config, distribution in entrypoints.iter_files_distros():
         if GROUP in config:
-            for name, target in config[GROUP].items():
+            for name, target in _entries(config):
                 yield _Specification(name, target, _normalise(distribution.name), distribution.version or "?")
 
 
@@ -122,14 +125,14 @@ def _read_one_by_one(problems: list[DiscoveryProblem]) -> Iterator[_Specificatio
             seen.add(name)
             config = entrypoints.CaseSensitiveConfigParser(delimiters=("=",))
             config.read_string(text)
-            found = list(config[GROUP].items()) if GROUP in config else []
+            found = _entries(config) if GROUP in config else []
             version = distribution.version
         except Exception as error:  # noqa: BLE001 - as above: report it and go on with the others
             source = str(getattr(distribution, "_path", distribution))
             problems.append(
                 DiscoveryProblem(
                     source,
-                    f"its entry_points.txt cannot be read: {_one_line(error)}",
+                    f"its entry_points.txt cannot be read: {one_line(error)}",
                     "reinstall or remove that package; the other backends are not affected",
                 )
             )
@@ -138,10 +141,11 @@ def _read_one_by_one(problems: list[DiscoveryProblem]) -> Iterator[_Specificatio
                 yield _Specification(entry_name, target, name, version)
 
 
+def _entries(config: configparser.ConfigParser) -> list[tuple[str, str]]:
+    """Return the lines of the group, without those that a section [DEFAULT] lends to every group."""
+    return [(name, target) for name, target in config[GROUP].items() if name not in config.defaults()]
+
+
 def _normalise(distribution: str) -> str:
     """Return a distribution's name as the package index writes it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

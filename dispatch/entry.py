@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, get_args
 
-from dispatch.backend import API_VERSION, Backend, Device
-from dispatch.errors import BackendUnavailableError
+from dispatch.backend import API_VERSION, Backend, Device, DeviceKind
+from dispatch.errors import BackendUnavailableError, one_line
 from dispatch.timeout import call_with_timeout, probe_timeout
 
 T = TypeVar("T")
@@ -43,6 +43,8 @@ class Entry:
         self.installed = True
         self.warned = False
         """Whether the user has been warned that hardware is present but unusable."""
+        self.blamed = False
+        """Whether it has been logged that the backend fails to judge calls."""
         self._load = load
         self._lock = threading.RLock()
         self._backend: Backend | Unavailable | None = None
@@ -52,6 +54,11 @@ class Entry:
     def author(self) -> str:
         """Who provides the backend, for messages: its distribution, or the program itself."""
         return self.distribution or "the program that registered it"
+
+    @property
+    def way_out(self) -> str:
+        """How to do without the backend, for messages."""
+        return f"set DISPATCH_DISABLE={self.name}" if self.distribution else "undo its registration"
 
     def backend(self) -> Backend | Unavailable:
         """Return the backend object, importing its plugin on the first call."""
@@ -74,29 +81,26 @@ class Entry:
         """Forget what was found, so that the next call imports and probes again."""
         with self._lock:
             self._backend = self._devices = None
-            self.warned = False
+            self.warned = self.blamed = False
 
     def after_fork(self) -> None:
         """Replace the lock: in the parent process another thread may have held it at the moment of the fork."""
         self._lock = threading.RLock()
 
     def _attempt(self, what: str, action: Callable[[], T]) -> T | Unavailable:
-        disable = f"set DISPATCH_DISABLE={self.name}"
         seconds = probe_timeout()
         try:
             return call_with_timeout(action, seconds)
         except BackendUnavailableError as error:
             return Unavailable(error.reason, error.remedy, error.hardware_present)
         except TimeoutError as error:
-            return Unavailable(f"{what}: {error}", f"{disable}, or allow more with DISPATCH_PROBE_TIMEOUT=<seconds>")
+            more = "allow more with DISPATCH_PROBE_TIMEOUT=<seconds>"
+            return Unavailable(f"{what}: {error}", f"{self.way_out}, or {more}")
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, even SystemExit
-            message = " ".join(str(error).split())
-            return Unavailable(
-                f"{what} raised {type(error).__name__}: {message}",
-                f"reinstall or update {self.author}, or {disable}",
-            )
+            mend = f"reinstall or update {self.author}" if self.distribution else "mend it"
+            return Unavailable(f"{what} raised {one_line(error)}", f"{mend}, or {self.way_out}")
 
     def _checked(self, backend: object) -> Backend:
         if not isinstance(backend, Backend):
@@ -114,6 +118,12 @@ class Entry:
                 f"its entry point is named {self.name!r} but its backend {backend.name!r}",
                 f"report it to the authors of {self.author}",
             )
+        types = backend.array_types
+        if not isinstance(types, tuple) or not all(isinstance(name, str) for name in types):
+            raise BackendUnavailableError(
+                f"its array_types are {types!r}, expected a tuple of qualified names such as ('cupy.ndarray',)",
+                f"report it to the authors of {self.author}",
+            )
         return backend
 
     def _checked_devices(self, devices: Sequence[Device]) -> tuple[Device, ...]:
@@ -123,6 +133,15 @@ class Entry:
                 f"probe() returned the devices {names}, expected {self.name}:0, {self.name}:1 and so on",
                 f"report it to the authors of {self.author}",
             )
+        for device in devices:
+            memory = device.memory
+            known = device.kind in get_args(DeviceKind) and isinstance(device.description, str)
+            if not known or not (memory is None or isinstance(memory, int)):
+                raise BackendUnavailableError(
+                    f"probe() returned {device!r}, expected a kind of {', '.join(get_args(DeviceKind))}, a description "
+                    "that is a string, and the memory as an int or None",
+                    f"report it to the authors of {self.author}",
+                )
         return tuple(devices)
 
 

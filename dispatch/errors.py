@@ -35,7 +35,7 @@ class UnknownBackendError(ValueError):
     Attributes
     ----------
     attempts : tuple of Attempt
-        Every backend that was considered, the unknown one last.
+        The unknown name.
     """
 
     def __init__(self, message: str, *, attempts: Sequence[Attempt] = ()) -> None:
@@ -69,9 +69,8 @@ class BackendUnavailableError(RuntimeError):
         hardware_present: bool = False,
         attempts: Sequence[Attempt] = (),
     ) -> None:
-        super().__init__(reason if not remedy else f"{reason} ({remedy})")
-        self.reason = reason
-        self.remedy = remedy
+        self.reason, self.remedy = str(reason), str(remedy)
+        super().__init__(self.reason if not self.remedy else f"{self.reason} ({self.remedy})")
         self.hardware_present = hardware_present
         self.attempts = tuple(attempts)
 
@@ -91,4 +90,22 @@ class UnsupportedCallError(NotImplementedError):
 
 
 class BackendWarning(UserWarning):
-    """Hardware is present that automatic selection cannot use."""
+    """Something about the choice that the user should know: hardware that cannot be used, a setting not obeyed."""
+
+
+LONGEST_LINE = 500
+"""Characters of somebody else's message that are passed on."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return the type and the message of an error that a plugin or a package may have raised, as one line."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - the error of a broken plugin may itself be broken
+        message = "(its message cannot be shown)"
+    return shortened(f"{type(error).__name__}: {message}")
+
+
+def shortened(text: str, most: int = LONGEST_LINE) -> str:
+    """Return a text, cut to so many characters."""
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -43,7 +43,7 @@ def explain(operation: Literal["sum", "eigsh"], /, *args: Any, **kwargs: Any) ->
     if operation == "sum":
         arguments = _bind(_sum.sum, args, kwargs)
         backend = arguments.pop("backend")
-        call = _sum.call_of(**arguments)
+        call = _sum.call_of(**arguments | {"a": _sum.as_operand(arguments["a"])})
     elif operation == "eigsh":
         arguments = _bind(_eigsh.eigsh, args, kwargs)
         backend = _eigsh.hardware_of(arguments.pop("backend"))

@@ -89,9 +89,9 @@ class Inventory(Sequence[BackendInfo]):
         return "\n".join(lines)
 
 
-def take_inventory(table: Table) -> Inventory:
-    """Import and probe every backend of `table`, and return what came of it."""
-    return Inventory(tuple(_row(entry) for entry in table.entries.values()), table.problems)
+def take_inventory(table: Table, problems: Sequence[DiscoveryProblem] = ()) -> Inventory:
+    """Import and probe every backend of `table`, and return what came of it, with the `problems` found elsewhere."""
+    return Inventory(tuple(_row(entry) for entry in table.entries.values()), (*table.problems, *problems))
 
 
 def _row(entry: Entry) -> BackendInfo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dispatch.backend import Backend
-from dispatch.context import forget_environment
+from dispatch.context import environment_problem, forget_environment
 from dispatch.inventory import Inventory, take_inventory
 from dispatch.registry import Registration, registry
 
@@ -19,7 +19,7 @@ def backends() -> Inventory:
     >>> [backend.name for backend in dispatch.backends() if backend.available and backend.name == "cpu"]
     ['cpu']
     """
-    return take_inventory(registry.table())
+    return take_inventory(registry.table(), environment_problem())
 
 
 def register(backend: Backend) -> Registration:

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
-from dispatch.backend import Backend
+from dispatch.backend import Backend, is_backend_name
 from dispatch.discovery import DiscoveryProblem, Plugin, discover
 from dispatch.entry import Entry, Unavailable, UnusableEntry
+from dispatch.request import refuse_name
+from dispatch.timeout import read_probe_timeout
 
 INSTALLED_BY = {
     "cpu": "pip install array-dispatch-cpu",
@@ -26,6 +28,10 @@ INSTALLED_BY = {
 """The backends that people expect here, and how to get them: a request may name them on a machine that has them not."""
 
 
+_ENTRY = "_dispatch_entry"
+"""The attribute of an unregistered backend object that holds what has been found out about it."""
+
+
 @dataclass(frozen=True)
 class Table:
     """The known backends at one moment. A change makes a new table; this one is never modified.
@@ -33,7 +39,7 @@ class Table:
     Attributes
     ----------
     entries : mapping of str to Entry
-        Every known backend by name, in the order in which they were found.
+        Every known backend by name, in the order of the names.
     problems : tuple of DiscoveryProblem
         What was wrong with the metadata and the settings that the scan read.
     routes : dict
@@ -52,9 +58,10 @@ class Registry:
         self._lock = threading.RLock()
         self._found: Table | None = None
         self._registered: dict[str, Entry] = {}
-        self._unnamed: WeakKeyDictionary[Backend, Entry] = WeakKeyDictionary()
+        self._unregistered: WeakSet[Entry] = WeakSet()
         self._table: Table | None = None
-        os.register_at_fork(after_in_child=self._after_fork)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
 
     def table(self) -> Table:
         """Return the current table; the first call scans the installed plugins."""
@@ -63,7 +70,8 @@ class Registry:
             with self._lock:
                 if self._found is None:
                     self._found = _scan()
-                table = self._table = Table(self._found.entries | self._registered, self._found.problems)
+                entries = sorted((self._found.entries | self._registered).items())
+                table = self._table = Table(dict(entries), self._found.problems)
         return table
 
     def entry_of(self, backend: Backend) -> Entry:
@@ -72,19 +80,29 @@ class Registry:
             registered = self._registered.get(backend.name)
             if registered is not None and registered.backend() is backend:
                 return registered
-            return self._unnamed.setdefault(backend, Entry(backend.name, lambda: backend))
+            # Kept on the object, so that both live as long as each other, and equal objects are not mistaken.
+            entry: Entry | None = vars(backend).get(_ENTRY)
+            if entry is None:
+                entry = vars(backend)[_ENTRY] = Entry(backend.name, lambda: backend)
+                self._unregistered.add(entry)
+            return entry
 
     def register(self, backend: Backend) -> Registration:
         """Add `backend` to the table, as `dispatch.register` documents."""
         if not isinstance(backend, Backend):
             raise TypeError(f"backend is {backend!r}, expected an instance of dispatch.Backend")
+        refuse_name(getattr(backend, "name", None), type(backend).__name__)
         with self._lock:
             present = self.table().entries.get(backend.name)
             if present is not None and present.installed:
                 raise ValueError(
                     f"a backend named {backend.name!r} is already provided by {present.author}; give yours another name"
                 )
-            entry = self._registered[backend.name] = Entry(backend.name, lambda: backend)
+            entry = Entry(backend.name, lambda: backend)
+            why = entry.backend()
+            if isinstance(why, Unavailable):
+                raise ValueError(f"the backend {backend.name!r} cannot be registered: {why.reason}")  # noqa: TRY004
+            self._registered[backend.name] = entry
             self._table = None
         return Registration(self, entry)
 
@@ -98,7 +116,7 @@ class Registry:
     def refresh(self) -> None:
         """Forget everything but the registered backends; the next use scans, imports and probes again."""
         with self._lock:
-            for entry in (*self._registered.values(), *self._unnamed.values()):
+            for entry in (*self._registered.values(), *self._unregistered):
                 entry.forget()
             self._found = self._table = None
 
@@ -106,7 +124,7 @@ class Registry:
         # Another thread of the parent process may have held a lock at the moment of the fork.
         self._lock = threading.RLock()
         found = self._found.entries if self._found is not None else {}
-        for entry in (*found.values(), *self._registered.values(), *self._unnamed.values()):
+        for entry in (*found.values(), *self._registered.values(), *self._unregistered):
             entry.after_fork()
 
 
@@ -137,17 +155,25 @@ def disabled_names() -> frozenset[str]:
 
 
 def _scan() -> Table:
-    plugins, problems = discover()
+    plugins, found = discover()
+    problems = list(found)
     disabled = disabled_names()
     claims: dict[str, list[Plugin]] = {name: [] for name in INSTALLED_BY}
     for plugin in plugins:
-        claims.setdefault(plugin.name, []).append(plugin)
-    unknown = [
+        if is_backend_name(plugin.name):
+            claims.setdefault(plugin.name, []).append(plugin)
+        else:
+            reason = f"its entry point {plugin.name!r} is no name by which a backend can be asked for"
+            problems.append(DiscoveryProblem(str(plugin), reason, f"report it to the authors of {plugin.distribution}"))
+    problems += [
         DiscoveryProblem("DISPATCH_DISABLE", f"it names {name!r}, which no plugin provides", "correct the name")
         for name in sorted(disabled.difference(claims))
     ]
-    entries = {name: _entry(name, claims[name], name in disabled) for name in sorted(claims)}
-    return Table(entries, (*problems, *unknown))
+    timeout_problem = read_probe_timeout()[1]
+    if timeout_problem:
+        problems.append(DiscoveryProblem("DISPATCH_PROBE_TIMEOUT", timeout_problem, "correct it, or unset it"))
+    entries = {name: _entry(name, claims[name], name in disabled) for name in claims}
+    return Table(entries, tuple(problems))
 
 
 def _entry(name: str, claims: Sequence[Plugin], disabled: bool) -> Entry:

@@ -17,7 +17,8 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from dispatch.backend import Backend
+from dispatch.backend import NAME, Backend, is_backend_name
+from dispatch.errors import shortened
 
 BackendLike: TypeAlias = str | Backend
 """What ``backend=`` accepts."""
@@ -44,7 +45,7 @@ class Term:
     @property
     def automatic(self) -> bool:
         """Whether the choice is left to the estimated cost."""
-        return self.name == "auto"
+        return self.name == "auto" and self.backend is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ class Request:
         return all(term.backend is None for term in self.terms)
 
 
-_TERM = re.compile(r"(?P<name>[a-z][a-z0-9_-]*)(?::(?P<device>[0-9]{1,4}))?")
+_TERM = re.compile(rf"(?P<name>{NAME})(?::(?P<device>[0-9]{{1,9}}))?")
 
 
 def parse(backend: BackendLike) -> Request:
@@ -79,11 +80,12 @@ def parse(backend: BackendLike) -> Request:
     TypeError
         When it is neither a string nor a `Backend`.
     ValueError
-        When the string is not of the grammar.
+        When the string is not of the grammar, or the object's name is none that a backend can have.
     """
     if isinstance(backend, str):
         return _parse_text(backend)
     if isinstance(backend, Backend):
+        refuse_name(getattr(backend, "name", None), type(backend).__name__)
         return Request((Term(backend.name, backend=backend),), repr(backend.name))
     raise TypeError(
         f"backend is {backend!r}, expected a name such as 'cpu', a device such as 'cuda:1', a list such as 'cuda,cpu', "
@@ -98,10 +100,20 @@ def _parse_text(text: str) -> Request:
         match = _TERM.fullmatch(item.strip().lower())
         if match is None or (match["name"] == "auto" and match["device"]):
             raise ValueError(
-                f"backend {text!r}: {item.strip()!r} is neither a backend ('cpu'), a device ('cuda:1') nor 'auto'"
+                f"backend {shortened(text, 80)!r}: {shortened(item.strip(), 80)!r} is neither a backend ('cpu'), "
+                "a device ('cuda:1') nor 'auto'"
             )
         terms.append(Term(match["name"], int(match["device"]) if match["device"] else None))
-    return Request(tuple(terms), repr(text))
+    return Request(tuple(terms), repr(shortened(text, 80)))
+
+
+def refuse_name(name: object, owner: str) -> None:
+    """Raise ValueError when a backend object has a name by which it could not be asked for."""
+    if not is_backend_name(name):
+        raise ValueError(
+            f"the name of {owner} is {name!r}, expected lower-case letters, digits, - and _, a letter first; "
+            "not 'auto' or 'lobpcg'"
+        )
 
 
 AUTO = parse("auto")

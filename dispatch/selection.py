@@ -10,12 +10,14 @@ from __future__ import annotations
 import difflib
 import logging
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+import numpy as np
 
 from dispatch.backend import Backend, Device
+from dispatch.caller import warn_caller
 from dispatch.decision import Candidate, Decision
 from dispatch.entry import Entry, Unavailable
 from dispatch.errors import (
@@ -24,6 +26,8 @@ from dispatch.errors import (
     BackendWarning,
     UnknownBackendError,
     UnsupportedCallError,
+    one_line,
+    shortened,
 )
 from dispatch.operations.call import Call
 from dispatch.registry import Table, registry
@@ -48,9 +52,10 @@ def select(call: Call, request: Request, source: str) -> Route:
         When none can; each carries what was considered in its ``attempts``.
     """
     decision = _decide(call, request, source, exhaustive=False)
+    logger.debug("%s", decision)
+    _warn_of_unusable_hardware(decision)
     if decision.error is not None:
         raise decision.error
-    logger.debug("%s", decision)
     return _route(decision.chosen)
 
 
@@ -72,10 +77,12 @@ def refuse_unknown(request: Request, source: str) -> None:
         if term.automatic or term.backend is not None or term.name in known:
             continue
         close = difflib.get_close_matches(term.name, known, n=1)
-        reason = "no plugin provides it"
+        reason, name = "no plugin provides it", shortened(term.name, 80)
         remedy = f"did you mean {close[0]!r}?" if close else f"did you mean one of {', '.join(known)}?"
-        attempt = Attempt(term.name, reason, remedy)
-        raise UnknownBackendError(f"{source}: unknown backend {term.name!r}: {remedy}", attempts=[attempt])
+        if term.name == "lobpcg":
+            remedy = "the solver's name is accepted by eigsh alone, as the whole of backend=; say 'auto'"
+        attempt = Attempt(name, reason, remedy)
+        raise UnknownBackendError(f"{source}: unknown backend {name!r}: {remedy}", attempts=[attempt])
 
 
 def _decide(call: Call, request: Request, source: str, *, exhaustive: bool) -> Decision:
@@ -88,7 +95,11 @@ def _decide(call: Call, request: Request, source: str, *, exhaustive: bool) -> D
     considered: list[Candidate] = []
     chosen: Candidate | None = None
     for term in request.terms:
-        found = [c for c in _candidates(term, call, table, owners) if all(c.name != old.name for old in considered)]
+        found = list(_candidates(term, call, table, owners))
+        # A simulator that automatic choice passed over may be asked for by name behind it.
+        names = {candidate.name for candidate in found}
+        considered = [old for old in considered if old.can_run or old.name not in names]
+        found = [candidate for candidate in found if all(candidate.name != old.name for old in considered)]
         if chosen is None:
             chosen = min((c for c in found if c.can_run), key=_rank, default=None)
         considered += found
@@ -110,10 +121,17 @@ def _rank(candidate: Candidate) -> tuple[float, bool]:
 
 def _owners(call: Call, table: Table) -> frozenset[str]:
     """Return the backends on whose devices the operand lives; none, when it is a host object."""
-    if call.array_type.__module__.partition(".")[0] in {"numpy", "scipy", "builtins"}:
+    if _is_host_type(call.array_type):
         return frozenset()  # known without importing a plugin
     backends = ((entry.name, entry.backend()) for entry in table.entries.values())
     return frozenset(name for name, backend in backends if isinstance(backend, Backend) and _owns(backend, call))
+
+
+def _is_host_type(kind: type) -> bool:
+    """Whether objects of a class are NumPy's, SciPy's or Python's own, or of a class derived from these."""
+    if issubclass(kind, (np.ndarray, np.generic)) or kind.__module__ == "builtins":
+        return True
+    return any(str(base.__module__).startswith("scipy.sparse") for base in kind.__mro__)
 
 
 def _owns(backend: Backend, call: Call) -> bool:
@@ -147,21 +165,21 @@ def _automatic(entry: Entry, call: Call, owners: frozenset[str]) -> Iterator[Can
                 seconds=None,
             )
             continue
-        if candidate.verdict == "unavailable":
-            logger.debug("%s: passing over %s", call.operation, candidate.attempt())
-            _warn_once_of_unusable_hardware(entry)
         yield candidate
 
 
-def _warn_once_of_unusable_hardware(entry: Entry) -> None:
-    why = entry.devices()
-    if isinstance(why, Unavailable) and why.hardware_present and not entry.warned:
-        entry.warned = True
-        warnings.warn(
-            f"hardware for the backend {entry.name!r} is present but cannot be used: {why.reason} ({why.remedy})",
-            BackendWarning,
-            stacklevel=2,
-        )
+def _warn_of_unusable_hardware(decision: Decision) -> None:
+    """Warn, once a backend, when what was passed over has hardware here that its software cannot use."""
+    entries = registry.table().entries
+    for candidate in decision.candidates:
+        entry = entries.get(candidate.name) if candidate.verdict == "unavailable" else None
+        why = entry.devices() if entry is not None else None
+        if entry is not None and isinstance(why, Unavailable) and why.hardware_present and not entry.warned:
+            warn_caller(
+                f"hardware for the backend {entry.name!r} is present but cannot be used: {why.reason} ({why.remedy})",
+                BackendWarning,
+            )
+            entry.warned = True
 
 
 def _of_entry(entry: Entry, call: Call, owners: frozenset[str]) -> Iterator[Candidate]:
@@ -172,24 +190,53 @@ def _of_entry(entry: Entry, call: Call, owners: frozenset[str]) -> Iterator[Cand
         yield Candidate(entry.name, None, None, "unavailable", devices.reason, devices.remedy)
     else:
         for device in devices:
-            yield _on_device(backend, device, call, owners)
+            yield _on_device(entry, backend, device, call, owners)
 
 
-def _on_device(backend: Backend, device: Device, call: Call, owners: frozenset[str]) -> Candidate:
+def _on_device(entry: Entry, backend: Backend, device: Device, call: Call, owners: frozenset[str]) -> Candidate:
     if owners and not _owns(backend, call):
         kind = f"{call.array_type.__module__}.{call.array_type.__qualname__}"
         reason = f"the input is a {kind}, which lives on {' or '.join(sorted(owners))}, and is never copied silently"
         return Candidate(device.name, backend, device, "unsupported", reason, "copy it to the host yourself")
+    if _lacks(backend, call.operation):
+        return Candidate(device.name, backend, device, "unsupported", f"it has no {call.operation}")
     try:
-        answer = backend.supports(call, device)
-        seconds = backend.cost(call, device) if answer is True else None
+        answer = _verdict(backend.supports(call, device))
+        seconds = _estimate(backend.cost(call, device)) if answer is True else None
     except Exception as error:  # a broken plugin must not break the choice among the others
-        logger.warning("backend %r failed to judge a call of %s", backend.name, call.operation, exc_info=True)
-        reason = f"its plugin raised {type(error).__name__}: {error}"
-        return Candidate(device.name, backend, device, "unsupported", reason, f"set DISPATCH_DISABLE={backend.name}")
+        if not entry.blamed:
+            entry.blamed = True
+            logger.warning("backend %r failed to judge a call of %s: %s", backend.name, call.operation, one_line(error))
+        logger.debug("backend %r failed to judge a call", backend.name, exc_info=True)
+        return Candidate(
+            device.name, backend, device, "unsupported", f"its plugin raised {one_line(error)}", entry.way_out
+        )
     if answer is not True:
-        return Candidate(device.name, backend, device, "unsupported", str(answer))
+        return Candidate(device.name, backend, device, "unsupported", answer)
     return Candidate(device.name, backend, device, "possible", seconds=seconds)
+
+
+_METHODS = {"sum": ("sum",), "eigsh": ("eigsh", "block_engine")}
+"""The methods of which a backend must have one of its own to have an operation."""
+
+
+def _lacks(backend: Backend, operation: str) -> bool:
+    return all(
+        getattr(getattr(backend, method), "__func__", None) is getattr(Backend, method)
+        for method in _METHODS[operation]
+    )
+
+
+def _verdict(answer: object) -> str | Literal[True]:
+    if answer is True or isinstance(answer, str):
+        return answer
+    raise TypeError(f"supports() returned {answer!r}, expected True or the reason as a string")
+
+
+def _estimate(cost: object) -> float:
+    if isinstance(cost, (int, float, np.floating)) and not isinstance(cost, bool) and cost >= 0:
+        return float(cost)
+    raise TypeError(f"cost() returned {cost!r}, expected seconds: a number of at least 0")
 
 
 def _failure(call: Call, source: str, considered: Sequence[Candidate]) -> Exception:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dispatch import context
 from dispatch.operations.call import Call, describe
 from dispatch.registry import registry
-from dispatch.request import BackendLike
-from dispatch.selection import select
+from dispatch.request import BackendLike, parse
+from dispatch.selection import Route, select
 
 NO_VALUE: Any = np._NoValue
 """NumPy's own mark for an argument that was left out, so that arguments pass through to NumPy unchanged."""
@@ -73,19 +74,45 @@ def sum(
     >>> dispatch.sum(np.arange(1000000))
     np.int64(499999500000)
     """
-    if type(a) is np.ndarray and dtype is None and out is None and where is NO_VALUE and backend is None:
-        # A plain array: one look-up finds what was decided for arrays of its type and size.
-        request = context.current()
-        routes = registry.table().routes
-        key = (request, a.dtype, a.size.bit_length())
-        route = routes.get(key)
-        if route is None:
-            route = select(call_of(a, axis, dtype, out, keepdims, initial, where), *context.in_force(None))
-            if request.reusable:
-                routes[key] = route
+    a = as_operand(a)
+    if type(a) is np.ndarray and out is None and where is NO_VALUE:
+        route = _kept_route(a, axis, dtype, keepdims, initial, backend)
     else:
         route = select(call_of(a, axis, dtype, out, keepdims, initial, where), *context.in_force(backend))
     return route.backend.sum(a, axis, dtype, out, keepdims, initial, where, device=route.device)
+
+
+_LITERALS = frozenset({list, tuple, int, float, complex, bool})
+"""Python's own types, of which `numpy.sum` makes an array first."""
+
+
+def as_operand(a: Any) -> Any:
+    """Return what backends are given for `a`: Python's own lists and numbers become arrays."""
+    return np.asanyarray(a) if type(a) in _LITERALS else a
+
+
+MOST_ROUTES = 4096
+"""Decisions that are kept; beyond that they are taken anew."""
+
+
+def _kept_route(
+    a: NDArray[Any], axis: Any, dtype: Any, keepdims: bool, initial: Any, backend: BackendLike | None
+) -> Route:
+    """Return who sums a plain array: one look-up finds what was decided for calls that are alike for `supports`."""
+    request = context.current() if backend is None else parse(backend)
+    routes = registry.table().routes
+    key = (request, a.dtype, a.shape, axis, dtype, keepdims, initial is NO_VALUE)
+    try:
+        route: Route | None = routes.get(key)
+    except TypeError:  # an argument that cannot be hashed, such as a list of axes
+        return select(call_of(a, axis, dtype, None, keepdims, initial, NO_VALUE), *context.in_force(backend))
+    if route is None:
+        route = select(call_of(a, axis, dtype, None, keepdims, initial, NO_VALUE), *context.in_force(backend))
+        if request.reusable:
+            if len(routes) >= MOST_ROUTES:
+                routes.clear()
+            routes[key] = route
+    return route
 
 
 def call_of(a: Any, axis: Any, dtype: Any, out: Any, keepdims: bool, initial: Any, where: Any) -> Call:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-import warnings
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
+from dispatch.caller import warn_caller
 from dispatch.solvers.checks import Checked, check_indices
 from dispatch.solvers.problem import WORKING_DTYPE, EigenProblem, Mode, Operand, Which
 
@@ -143,9 +143,7 @@ def _whole_spectrum(k: Any, n: int, A: Operand, M: Operand | None) -> bool:
             f"k is {k}, expected k < n = {n} for a sparse matrix or an operator; "
             "for the whole spectrum use scipy.linalg.eigh(A.toarray())"
         )
-    warnings.warn(
-        f"k = {k} >= n = {n}: the whole spectrum is computed, with scipy.linalg.eigh", RuntimeWarning, stacklevel=5
-    )
+    warn_caller(f"k = {k} >= n = {n}: the whole spectrum is computed, with scipy.linalg.eigh", RuntimeWarning)
     return True
 
 

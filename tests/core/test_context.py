@@ -1,6 +1,7 @@
 """Which request is in force: argument, use, default, environment, in this order, in threads and tasks."""
 
 import asyncio
+import functools
 import itertools
 import threading
 
@@ -110,18 +111,82 @@ def test_decorated_coroutine_function_holds_until_it_returns():
     assert asyncio.run(main()) == [("use", "use"), "cheapest", ("use", "use")]
 
 
-def test_generator_functions_are_refused():
-    with pytest.raises(TypeError, match=r"cannot decorate the generator function .*use a with block inside it"):
+async def _coroutine():
+    return who()
 
+
+def _generator():
+    yield who()
+
+
+async def _async_generator():
+    yield who()
+
+
+OUTLIVING = {
+    "generator function": _generator,
+    "async generator function": _async_generator,
+    "partial of one": functools.partial(_generator),
+    "function that returns a coroutine": lambda: _coroutine(),
+    "function that returns a generator": lambda: _generator(),
+    "function that returns an async generator": lambda: _async_generator(),
+}
+
+
+@pytest.mark.parametrize("function", OUTLIVING.values(), ids=OUTLIVING)
+def test_what_outlives_the_request_is_refused(function):
+    with pytest.raises(TypeError, match=r"cannot decorate .*a with block inside it that no yield interrupts"):
+        dispatch.use("use")(function)()
+
+
+@pytest.mark.parametrize("thing", [3, property(who), classmethod(who), int, type("C", (), {})], ids=repr)
+def test_only_functions_are_decorated(thing):
+    with pytest.raises(TypeError, match=r"decorates functions, not .*put it below @property, @classmethod"):
+        dispatch.use("use")(thing)
+
+
+def test_methods_are_decorated_below_what_wraps_them():
+    class C:
+        @property
         @dispatch.use("use")
-        def generator():
-            yield 1
+        def seen(self):
+            return who()
 
-    with pytest.raises(TypeError, match="generator function"):
-
+        @staticmethod
         @dispatch.use("use")
-        async def agenerator():
-            yield 1
+        def static():
+            return who()
+
+        @classmethod
+        @dispatch.use("use")
+        def of_class(cls):
+            return who()
+
+    assert (C().seen, C.static(), C.of_class()) == ("use", "use", "use")
+
+
+def test_closing_a_generator_leaves_its_callers_block_alone(register):
+    register("inner")
+
+    def generator():
+        with dispatch.use("inner"):
+            yield
+
+    suspended = generator()
+    next(suspended)
+    with dispatch.use("use"):
+        suspended.close()
+        assert who() == "use"
+    assert who() == "cheapest"
+
+
+def test_one_use_may_be_entered_twice():
+    request = dispatch.use("use")
+    with request:
+        with request:
+            assert who() == "use"
+        assert who() == "use"
+    assert who() == "cheapest"
 
 
 def test_asyncio_tasks_do_not_see_each_other():

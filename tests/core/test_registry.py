@@ -1,8 +1,12 @@
 """The table of known backends: lazy, isolated from what plugins do wrong, and safe to change."""
 
+import dataclasses
+import gc
+import json
 import os
 import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -132,11 +136,126 @@ def test_a_backend_that_people_expect_says_how_to_get_it(site, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf"])
-def test_a_timeout_that_is_no_time_is_refused(monkeypatch, register, text):
+def test_a_timeout_that_is_no_time_is_not_obeyed_and_said_so(monkeypatch, register, text):
     monkeypatch.setenv("DISPATCH_PROBE_TIMEOUT", text)
-    register("mine")
-    with pytest.raises(ValueError, match=f"DISPATCH_PROBE_TIMEOUT='{text}' is not a positive number of seconds"):
-        dispatch.sum(ONES, backend="mine")
+    problem = f"DISPATCH_PROBE_TIMEOUT is {text!r}, expected a finite number of seconds above 0; 10 is used"
+    with pytest.warns(dispatch.BackendWarning) as caught:
+        assert dispatch.sum(ONES, backend="cpu") == 3
+    assert {str(warning.message) for warning in caught} == {problem}
+    assert {warning.filename for warning in caught} == {__file__}
+    dispatch.refresh()
+    with pytest.warns(dispatch.BackendWarning):
+        problems = dispatch.backends().problems
+    assert [(p.source, p.reason) for p in problems] == [("DISPATCH_PROBE_TIMEOUT", problem)]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("nonsense", "DISPATCH_BACKEND='nonsense': unknown backend 'nonsense': did you mean one of cpu"),
+        ("cpo", "DISPATCH_BACKEND='cpo': unknown backend 'cpo': did you mean 'cpu'?"),
+        (",", "environment variable DISPATCH_BACKEND: backend ',': '' is neither a backend ('cpu')"),
+    ],
+)
+def test_a_setting_that_names_nobody_is_in_the_inventory(monkeypatch, value, reason):
+    monkeypatch.setenv("DISPATCH_BACKEND", value)
+    dispatch.refresh()
+    (problem,) = dispatch.backends().problems
+    assert problem.source == "DISPATCH_BACKEND"
+    assert problem.reason.startswith(reason)
+
+
+UNSPEAKABLE = ["MyGPU", "my.gpu", "café", "auto", "lobpcg", "cpu:0", "", "a b", None]
+
+
+@pytest.mark.parametrize("name", UNSPEAKABLE)
+def test_a_backend_that_could_not_be_asked_for_is_refused(register, name):
+    kind = type(register("other"))
+    for call in (lambda b: dispatch.register(b), lambda b: dispatch.sum(ONES, backend=b), lambda b: dispatch.use(b)):
+        with pytest.raises(ValueError, match=r"the name of FakeBackend is .*, expected lower-case letters"):
+            call(kind(name))
+
+
+@pytest.mark.parametrize("name", ["MyGPU", "my.gpu", "auto"])
+def test_a_plugin_that_could_not_be_asked_for_is_reported_and_never_imported(site, name):
+    site.install(name, "raise SystemExit('imported')", distribution="maker")
+    assert dispatch.sum(ONES) == 3
+    (problem,) = dispatch.backends().problems
+    assert problem.source == "maker 1.0 (maker:backend)"
+    assert problem.reason == f"its entry point {name!r} is no name by which a backend can be asked for"
+
+
+def test_a_backend_of_another_api_version_is_not_registered(register):
+    backend = type(register("other"))("mine")
+    backend.api_version = 99
+    with pytest.raises(ValueError, match="'mine' cannot be registered: it was written for plugin API 99"):
+        dispatch.register(backend)
+
+
+def test_disabling_takes_any_case(site, monkeypatch):
+    monkeypatch.setenv("DISPATCH_DISABLE", "MINE")
+    site.install("mine", "raise SystemExit('imported')")
+    assert row("mine").reason == "disabled by DISPATCH_DISABLE"
+
+
+def test_equal_objects_are_not_mistaken_for_each_other_and_do_not_outlive_their_use(register):
+    @dataclasses.dataclass(frozen=True)
+    class Equal(type(register("other"))):
+        tag: str = dataclasses.field(compare=False)
+        name = "equal"
+        _cost, _supports, _probe, _devices, _kind, probes = 1.0, True, None, 1, "gpu", property(lambda self: 0)
+
+        def probe(self):
+            return [dispatch.Device("equal:0", "gpu", "one")]
+
+        def sum(self, *arguments, device):
+            return self.tag
+
+    first, second = Equal("first"), Equal("second")
+    assert first == second
+    assert dispatch.sum(ONES, backend=first) == "first"
+    assert dispatch.sum(ONES, backend=second) == "second"
+    gone = weakref.ref(first)
+    del first
+    gc.collect()
+    assert gone() is None
+
+
+BROKEN_ANSWERS = {
+    "a reason that is an exception": ("raise dispatch.BackendUnavailableError(OSError('no /dev/dri'))", "no /dev/dri"),
+    "an error that cannot be shown": (
+        "class E(Exception):\n      def __str__(self): raise ZeroDivisionError\n    raise E",
+        "probe() raised E: (its message cannot be shown)",
+    ),
+    "memory of NumPy's type": (
+        "import numpy; return [dispatch.Device('mine:0', memory=numpy.int64(5))]",
+        "expected a kind of cpu, gpu, accelerator, simulator, a description that is a string, and the memory as an int",
+    ),
+    "an unknown kind": ("return [dispatch.Device('mine:0', 'toaster')]", "kind='toaster'"),
+}
+
+
+@pytest.mark.parametrize(("body", "reason"), BROKEN_ANSWERS.values(), ids=BROKEN_ANSWERS)
+def test_odd_answers_of_a_probe_end_in_its_row(site, body, reason):
+    site.install(
+        "mine",
+        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'\n"
+        f"  def probe(self):\n    {body}\n  def supports(self, call, device): return True\nbackend = B()",
+    )
+    assert dispatch.sum(ONES) == 3
+    assert reason in row("mine").reason
+    json.dumps(dispatch.backends().to_dict())
+
+
+@pytest.mark.parametrize("types", [None, "numpy.ndarray", (3,)])
+def test_array_types_that_are_no_names_end_in_its_row(site, types):
+    site.install(
+        "mine",
+        f"import dispatch\nclass B(dispatch.Backend):\n  name='mine'; array_types={types!r}\n"
+        "  def probe(self): return [dispatch.Device('mine:0')]\n"
+        "  def supports(self, call, device): return True\nbackend = B()",
+    )
+    assert "expected a tuple of qualified names" in row("mine").reason
 
 
 def test_register_and_undo(register):
@@ -193,7 +312,7 @@ def test_refresh_probes_again_and_keeps_registered_backends(register):
 
 def test_a_new_backend_is_seen_by_calls_whose_decision_was_kept(register):
     assert dispatch.sum(ONES) == 3
-    undo = dispatch.register(type(register("dear", cost=1e9))("cheap", cost=-1.0))
+    undo = dispatch.register(type(register("dear", cost=1e9))("cheap", cost=0.0))
     assert dispatch.sum(ONES) == "cheap:0"
     undo()
     assert dispatch.sum(ONES) == 3

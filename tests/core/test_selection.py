@@ -1,6 +1,7 @@
 """Who runs a call: strict by name, in order of a list, cheapest under auto; and every reason is kept."""
 
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -20,6 +21,12 @@ class DeviceArray:
 
 class DeviceSubclass(DeviceArray):
     pass
+
+
+class ForeignArray(DeviceArray):
+    """Refused by the CPU backend."""
+
+    __cuda_array_interface__ = {}
 
 
 OWN = f"{DeviceArray.__module__}.DeviceArray"
@@ -103,7 +110,7 @@ def test_an_unknown_name_is_refused_even_behind_one_that_could_run():
 
 
 def test_devices_by_index(register):
-    register("mine", devices=3, cost=lambda call, device: -float(device.name[-1]))
+    register("mine", devices=3, cost=lambda call, device: 9 - float(device.name[-1]))
     assert dispatch.sum(ONES, backend="mine:1") == "mine:1"
     assert dispatch.sum(ONES, backend="mine") == "mine:2"
     with pytest.raises(
@@ -122,7 +129,7 @@ def test_an_object_needs_no_registration(register):
 
 
 def test_a_simulator_runs_only_by_name(register):
-    register("sim", kind="simulator", cost=-1.0)
+    register("sim", kind="simulator", cost=0.0)
     assert dispatch.sum(ONES) == 3
     assert dispatch.sum(ONES, backend="sim") == "sim:0"
     simulator = next(c for c in dispatch.explain("sum", ONES).candidates if c.name == "sim:0")
@@ -147,11 +154,8 @@ def test_a_device_array_whose_owner_cannot_run_is_not_copied(register):
 
 
 def test_the_cpu_does_not_take_cuda_arrays():
-    class Foreign(DeviceArray):
-        __cuda_array_interface__ = {}
-
     with pytest.raises(dispatch.UnsupportedCallError, match="on a CUDA device and is never copied silently"):
-        dispatch.sum(Foreign())
+        dispatch.sum(ForeignArray())
 
 
 @pytest.mark.parametrize("method", ["supports", "cost"])
@@ -161,11 +165,121 @@ def test_a_backend_that_cannot_judge_a_call_is_passed_over(register, caplog, met
 
     register("mine", **{method: broken})
     assert dispatch.sum(ONES) == 3
-    assert "backend 'mine' failed to judge a call of sum" in caplog.text
+    assert dispatch.sum(np.ones(5)) == 5
+    assert caplog.text.count("backend 'mine' failed to judge a call of sum: RuntimeError: bug") == 1
+    assert "Traceback" not in caplog.text
     with pytest.raises(
-        dispatch.UnsupportedCallError, match="its plugin raised RuntimeError: bug -> set DISPATCH_DISABLE=mine"
+        dispatch.UnsupportedCallError, match="its plugin raised RuntimeError: bug -> undo its registration"
     ):
         dispatch.sum(ONES, backend="mine")
+
+
+class Unprintable:
+    def __repr__(self):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("cost", ["5", 1j, np.ones(2), None, True, float("nan"), -1.0, Unprintable()], ids=type)
+def test_an_estimate_that_is_no_time_is_the_plugins_fault(register, cost):
+    register("mine", cost=lambda call, device: cost)
+    assert dispatch.sum(ONES) == 3
+    with pytest.raises(dispatch.UnsupportedCallError, match="its plugin raised"):
+        dispatch.sum(ONES, backend="mine")
+
+
+@pytest.mark.parametrize("answer", [None, False, np.True_, 1, Unprintable()], ids=type)
+def test_an_answer_that_is_no_reason_is_the_plugins_fault(register, answer):
+    register("mine", supports=lambda call, device: answer)
+    assert dispatch.sum(ONES) == 3
+    with pytest.raises(dispatch.UnsupportedCallError, match="its plugin raised"):
+        dispatch.sum(ONES, backend="mine")
+
+
+def test_a_backend_without_the_operation_is_passed_over_and_refuses(register):
+    class Empty(dispatch.Backend):
+        name = "empty"
+
+        def probe(self):
+            return [dispatch.Device("empty:0", "gpu", "empty")]
+
+        def supports(self, call, device):
+            return True
+
+        def cost(self, call, device):
+            return 0.0
+
+    with dispatch.register(Empty()):
+        assert dispatch.sum(ONES) == 3
+        assert dispatch.eigsh(np.eye(3), 1, return_eigenvectors=False) == 1
+        for operation, arguments in (("sum", (ONES,)), ("eigsh", (np.eye(3), 1))):
+            with pytest.raises(dispatch.UnsupportedCallError, match=f"empty:0: it has no {operation}") as caught:
+                getattr(dispatch, operation)(*arguments, backend="empty")
+            assert caught.value.attempts[0].backend == "empty:0"
+
+
+SIMILAR_CALLS = [
+    ((ONES,), {}),
+    ((ONES, 0), {}),
+    ((ONES, -1), {}),
+    ((np.ones((3, 1)),), {}),
+    ((np.ones(4),), {}),
+    ((ONES,), {"initial": 5}),
+    ((ONES,), {"keepdims": True}),
+    ((ONES,), {"dtype": np.float32}),
+    ((ONES.astype(np.int8),), {}),
+    (([1.0, 2.0, 3.0],), {}),
+]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    "particular",
+    [
+        lambda call, device: True if "axis" not in call.arguments else "no axis",
+        lambda call, device: True if "initial" not in call.arguments else "no initial",
+        lambda call, device: True if "keepdims" not in call.arguments else "no keepdims",
+        lambda call, device: True if "dtype" not in call.arguments else "no dtype",
+        lambda call, device: True if call.shape == (3,) else "only three",
+        lambda call, device: True if call.dtype == float else "only float64",
+    ],
+)
+def test_a_kept_decision_is_for_calls_that_are_alike(register, particular, order):
+    register("mine", cost=0.0, supports=particular)
+    for args, kwargs in SIMILAR_CALLS[::order] * 2:
+        chosen = dispatch.explain("sum", *args, **kwargs).chosen.name
+        ran = dispatch.sum(*args, **kwargs)
+        assert (ran if isinstance(ran, str) else "cpu:0") == chosen
+
+
+def test_kept_decisions_are_bounded():
+    from dispatch.operations.sum import MOST_ROUTES
+    from dispatch.registry import registry
+
+    for n in range(MOST_ROUTES + 10):
+        dispatch.sum(np.empty((n, 0)))
+    assert len(registry.table().routes) <= MOST_ROUTES
+
+
+def test_a_simulator_may_be_named_behind_auto(register):
+    register("sim", kind="simulator", cost=0.0)
+    assert dispatch.sum(ONES, backend="auto,sim") == 3
+    with pytest.raises(dispatch.UnsupportedCallError, match="a simulator runs only when it is asked for by name"):
+        dispatch.sum(ForeignArray(), backend="auto")
+    assert dispatch.sum(ForeignArray(), backend="auto,sim") == "sim:0"
+
+
+@pytest.mark.parametrize("base", [np.ndarray, "LinearOperator"], ids=str)
+def test_a_class_derived_from_a_host_type_asks_nobody(site, base):
+    from scipy.sparse.linalg import LinearOperator
+
+    site.install("mine", "raise SystemExit('imported')")
+    if base is np.ndarray:
+        operand = np.ones(3).view(type("Mine", (np.ndarray,), {}))
+        assert dispatch.sum(operand, backend="cpu") == 3
+    else:
+        kind = type("Mine", (LinearOperator,), {"_matvec": lambda self, x: x})
+        assert dispatch.eigsh(kind(float, (300, 300)), 1, backend="cpu", return_eigenvectors=False) == pytest.approx(1)
+    assert "plugin_mine" not in sys.modules
 
 
 def test_an_error_inside_a_computation_is_not_retried_elsewhere(register):
@@ -185,7 +299,15 @@ def test_unusable_hardware_warns_once(register):
     with pytest.warns(dispatch.BackendWarning) as caught:
         assert dispatch.sum(ONES) == 3
     assert [str(warning.message) for warning in caught] == [message]
+    assert caught[0].filename == __file__
     assert dispatch.sum(np.ones(100)) == 100  # warnings are errors here: a second one would fail
+
+
+def test_an_explanation_neither_warns_nor_uses_the_warning_up(register):
+    register("mine", probe=dispatch.BackendUnavailableError("driver too old", "update it", hardware_present=True))
+    assert dispatch.explain("sum", ONES).chosen.name == "cpu:0"
+    with pytest.warns(dispatch.BackendWarning, match="driver too old"):
+        dispatch.sum(ONES)
 
 
 def test_absent_hardware_does_not_warn(register):
@@ -225,6 +347,18 @@ def test_explanation_is_readable_and_plain(register):
     failed = dispatch.explain("sum", ONES, backend="a")
     assert str(failed).startswith("sum: raises UnsupportedCallError (backend='a')")
     assert failed.to_dict()["error"].startswith("UnsupportedCallError: sum: nothing that")
+
+
+def test_an_explanation_of_a_typo_says_what_was_meant():
+    assert str(dispatch.explain("sum", ONES, backend="cpo")) == (
+        "sum: raises UnknownBackendError (backend='cpo'): backend='cpo': unknown backend 'cpo': did you mean 'cpu'?"
+    )
+
+
+def test_the_solvers_name_is_no_backend():
+    for call in (lambda: dispatch.use("lobpcg"), lambda: dispatch.sum(ONES, backend="lobpcg,cpu")):
+        with pytest.raises(dispatch.UnknownBackendError, match="accepted by eigsh alone, as the whole of backend="):
+            call()
 
 
 def test_explain_refuses_other_operations_and_wrong_arguments():
