@@ -26,7 +26,7 @@ lint: $(VENV)/.installed
 docs: $(VENV)/.installed-docs
 	$(BIN)/mkdocs build --strict
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/sum.py
 	$(BIN)/python benchmarks/eigsh.py
@@ -40,10 +40,16 @@ clean:
 
 # The plugins are installed editable beside the core, in one call, so the core must not ask for copies of them.
 $(VENV)/.installed: $(PROJECTS) hatch_build.py
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than Python 3.11; name another: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	ARRAY_DISPATCH_PLUGINS_BY_VERSION=1 $(BIN)/python -m pip install --quiet --group test \
 		--editable '.[all]' $(addprefix --editable ,$(PLUGINS))
+	touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group bench
 	touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed

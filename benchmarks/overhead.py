@@ -30,6 +30,13 @@ def candidates() -> dict[str, tuple[object, tuple[object, ...]]]:
         "plain Python call": (plain, ()),
         "numpy.sum(x)": (np.sum, (x,)),
         "dispatch.sum(x)": (dispatch.sum, (x,)),
+        "numpy.sum(x, 0)": (np.sum, (x, 0)),
+        "dispatch.sum(x, 0)": (dispatch.sum, (x, 0)),
+        "numpy.sum(x, dtype=float)": (lambda: np.sum(x, dtype=float), ()),
+        "dispatch.sum(x, dtype=float)": (lambda: dispatch.sum(x, dtype=float), ()),
+        "dispatch.sum(x, backend='cpu')": (lambda: dispatch.sum(x, backend="cpu"), ()),
+        "numpy.sum([1.0])": (np.sum, ([1.0],)),
+        "dispatch.sum([1.0])": (dispatch.sum, ([1.0],)),
         "scipy.fft.fft(x), uarray": (scipy.fft.fft, (x,)),
     }
     try:
