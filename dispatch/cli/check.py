@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import dispatch
+from dispatch.cli.argument_types import output_file
 from dispatch.cli.exit_codes import DONE, FAILED
 from dispatch.entry import Unavailable
 from dispatch.registry import registry
@@ -26,7 +27,9 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("check", help="run the conformance kit over a backend")
     parser.add_argument("name", help="the backend")
-    parser.add_argument("--out", metavar="FILE", help="save what it can do, and what held, as Markdown")
+    parser.add_argument(
+        "--out", metavar="FILE", type=output_file, help="save what it can do, and what held, as Markdown"
+    )
     parser.add_argument("-k", dest="only", metavar="EXPRESSION", help="run only the tests that pytest's -k selects")
     parser.set_defaults(run=run)
 
