@@ -155,7 +155,7 @@ def _check_transformation(M: Operand | None, sigma: float | None, mode: str, Min
             raise ValueError(f"sigma is 0, and mode {mode!r} then maps every eigenvalue to 1; use mode 'normal'")
         return
     if mode != "normal":
-        warnings.warn(f"mode is {mode!r}, and sigma is not given: it has no effect", UserWarning, stacklevel=5)
+        warn_caller(f"mode is {mode!r}, and sigma is not given: it has no effect", UserWarning)
     if OPinv is not None:
         raise ValueError("OPinv is given without sigma; it is the inverse of A - sigma M: give sigma too")
     if Minv is not None and M is None:
