@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import types
 
 import pytest
 
 from dispatch.backend import BackendUnavailableError
 
-opencl = pytest.importorskip("dispatch_opencl", reason="the OpenCL plugin is not installed")
+INSTALLED = importlib.util.find_spec("dispatch_opencl") is not None
 
-from dispatch_opencl.traits import Traits  # noqa: E402 - after the skip
+if not INSTALLED:
+    collect_ignore_glob = ["test_*.py"]
+else:
+    from dispatch_opencl import OpenCLBackend
+    from dispatch_opencl.traits import Traits
 
 GUISES = {
     "streams": {},
@@ -24,7 +29,7 @@ GUISES = {
 
 def guise(**traits):
     """Return a backend that takes its devices to have other traits than they have."""
-    return opencl.OpenCLBackend(lambda device: dataclasses.replace(Traits.of(device), **traits))
+    return OpenCLBackend(lambda device: dataclasses.replace(Traits.of(device), **traits))
 
 
 def failure(code, kind=None):
@@ -37,7 +42,7 @@ def failure(code, kind=None):
     return (kind or cl.LogicError)(record)
 
 
-BACKENDS = {name: guise(**traits) for name, traits in GUISES.items()}
+BACKENDS = {name: guise(**traits) for name, traits in GUISES.items()} if INSTALLED else {}
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -180,6 +180,7 @@ class Summation:
                 *options,
                 f"-DCONTIGUOUS={int(self._contiguous(this, mask))}",
                 f"-DCOOPERATE={int(cooperate)}",
+                f"-DCOLUMNS={int(this.columns is not None)}",
                 f"-DRESULT={cl_type(into.dtype if into else self.dtype)}",
             ),
         )

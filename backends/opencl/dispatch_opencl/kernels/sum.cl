@@ -1,10 +1,11 @@
 // Sums over one group of axes; the host calls these kernels until no reduced group is left.
 //
 // Given by build options: T, the elements' type in memory, and HALF, is it float16; OP, the type that each is cast to
-// first, where that rounds; ACC, the type of the sums, RESULT, what they are stored as, and FLOATING, is it a floating-point type; COND, the signed integer
-// type of its size; LANES, elements of a vector; CONTIGUOUS, are the elements of a vector neighbours, in the mask, too;
-// POSITIVE, is a sum of negative zeros positive; MASKED, is there a mask; STREAMS, the distribution of work; COOPERATE, do the items of a group share a row; STRIPE,
-// vectors of columns that an item walks side by side.
+// first, where that rounds; ACC, the type of the sums, and FLOATING, is it a floating-point type; COND, the signed integer
+// type of its size; RESULT, what sums are stored as; POSITIVE, is a sum of negative zeros positive; LANES, elements of a
+// vector; CONTIGUOUS, are the elements of a vector neighbours, in the mask, too; MASKED, is there a mask; STREAMS, the
+// distribution of work; COOPERATE, do the items of a group share a row; COLUMNS, which of the two kernels to build, as
+// only one is wanted at a time; STRIPE, vectors of columns that an item walks side by side.
 //
 // Accuracy: a vector of sums adds 16 vectors by a tree of depth 5 and then adds the result to a pair hi + lo in which no
 // rounding error is lost (D. E. Knuth, TAOCP 2, 4.2.2, theorem B). For n elements of precision u, the error of a sum is
@@ -213,6 +214,7 @@ inline PLACE outer_place(PLACE place, long index, long ndim, __global const long
 #define FOR_TASKS(t, tasks) for (long t = get_global_id(0); t < (tasks); t += get_global_size(0))
 #endif
 
+#if COLUMNS == 0
 // Sums of rows: out[row, c] is the sum of chunk c of n elements, `stride` apart.
 __kernel void rows(__global const T *a, long a_start, __global const uchar *m, long m_start, long outer, long ndim,
                    __global const long *axes, long n, long a_stride, long m_stride, long chunk, __global RESULT *out, long out_start)
@@ -252,7 +254,7 @@ __kernel void rows(__global const T *a, long a_start, __global const uchar *m, l
 #endif
     }
 }
-
+#else
 // Sums of columns: out[index, c, j] is the sum over chunk c of n rows in column j of m. Of a further row behind the last
 // there are only the first `ragged` columns.
 __kernel void columns(__global const T *a, long a_start, __global const uchar *m, long m_start, long outer, long ndim,
@@ -305,3 +307,4 @@ __kernel void columns(__global const T *a, long a_start, __global const uchar *m
         }
     }
 }
+#endif
