@@ -7,13 +7,25 @@ EMPTY    :=
 SPACE    := $(EMPTY) $(EMPTY)
 PLUGINS  := $(patsubst %/pyproject.toml,%,$(wildcard backends/*/pyproject.toml))
 
-.PHONY: demo test check-kernels lint docs bench dist clean
+.PHONY: demo test test-cuda-ptx check-kernels lint docs bench dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dispatch demo
 
 test: $(VENV)/.installed lint
 	$(BIN)/python -m pytest
+
+# The CUDA kernels as compiled, executed on the CPU with checks for races and bounds, under three schedules.
+PTX_ON_CPU ?= ../shared/tools/ptx_on_cpu
+PTX_TESTS  := DISPATCH_CUDA_TESTS=ptx PTX_ON_CPU=$(abspath $(PTX_ON_CPU)) $(BIN)/python -m pytest -q tests/cuda/on_device
+
+test-cuda-ptx: $(VENV)/.installed
+	$(PTX_TESTS)
+	PTX_ON_CPU_OPTIONS=order=2,seed=1,yieldmem=4 $(PTX_TESTS) -k '$(PTX_REORDERED)'
+	PTX_ON_CPU_OPTIONS=order=2,seed=2,yieldmem=4 $(PTX_TESTS) -k '$(PTX_REORDERED)'
+
+# What can depend on the order of threads: every kernel, in single precision, for each way to read memory.
+PTX_REORDERED := (every_axis or device_arrays) and float32-f or Engine and float32 or every_kernel or gram or residual
 
 check-kernels: $(VENV)/oclgrind
 	$(BIN)/python tests/opencl/check_kernels.py $(VENV)/oclgrind

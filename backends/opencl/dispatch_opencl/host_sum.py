@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.reduction import Group, Reduction, prepare
+from dispatch.reduction import Reduction, prepare
+from dispatch.reduction.slabs import Slab, mask_span, memory_of, slabs, span
 from dispatch_opencl.memory import DeviceMemory, HostMemory
 from dispatch_opencl.runtime import Runtime
 from dispatch_opencl.summation import Summation, why_no_cast
@@ -53,7 +52,7 @@ def _walkable(runtime: Runtime, a: NDArray[Any], reduction: Reduction) -> bool:
     item = reduction.operand.itemsize
     if not a.flags.aligned or any(group.strides[0] % item for group in reduction.layout.groups):
         return False
-    return runtime.traits.unified or _span(reduction.layout.groups, 0, item) <= SPARSE * a.nbytes
+    return runtime.traits.unified or span(reduction.layout.groups, item) <= SPARSE * a.nbytes
 
 
 def _raw_sums(runtime: Runtime, a: NDArray[Any], reduction: Reduction) -> NDArray[Any]:
@@ -67,13 +66,11 @@ def _raw_sums(runtime: Runtime, a: NDArray[Any], reduction: Reduction) -> NDArra
         [g.extent for g in groups if not g.reduced], -0.0 if summation.dtype.kind == "f" else 0, summation.dtype
     )
     pending: list[_Pending] = []
-    for slab in _slabs(groups, slab_bytes(runtime) // item):
-        operand = _wrapped(runtime, a, first + slab.start * item, _span(slab.groups, 0, 1) * item)
+    for slab in slabs(groups, slab_bytes(runtime) // item):
+        operand = _wrapped(runtime, a, first + slab.start * item, span(slab.groups) * item)
         marks, mask_start = None, 0
         if mask is not None:
-            # A mask may be walked backwards where the operand is walked forwards.
-            mask_start = sum((g.extent - 1) * max(-g.strides[1], 0) for g in slab.groups)
-            nbytes = mask_start + sum((g.extent - 1) * max(g.strides[1], 0) for g in slab.groups) + 1
+            mask_start, nbytes = mask_span(slab.groups)
             marks = _wrapped(runtime, mask, mask_first + slab.mask_start - mask_start, nbytes)
         memory = summation.run(slab.groups, operand, 0, marks, mask_start)
         pending.append(_Pending(slab, memory, operand, marks))
@@ -85,17 +82,8 @@ def _raw_sums(runtime: Runtime, a: NDArray[Any], reduction: Reduction) -> NDArra
     return summation.values(raw.reshape(-1))
 
 
-class _Slab(NamedTuple):
-    """A part of the walk: its groups, its first element and mark, and where its sums go."""
-
-    groups: tuple[Group, ...]
-    start: int
-    mask_start: int
-    place: tuple[slice, ...]
-
-
 class _Pending(NamedTuple):
-    slab: _Slab
+    slab: Slab
     sums: DeviceMemory
     operand: HostMemory
     mask: HostMemory | None
@@ -107,43 +95,8 @@ def slab_bytes(runtime: Runtime) -> int:
     return min(traits.largest, traits.memory // (2 * SLABS_IN_FLIGHT))
 
 
-def _slabs(groups: Sequence[Group], most: int) -> Iterator[_Slab]:
-    """Cut the walk along its outermost groups into parts that span at most so many elements."""
-    if _span(groups, 0, 1) <= most:
-        kept = [slice(None) for group in groups if not group.reduced]
-        yield _Slab(tuple(groups), 0, 0, tuple(kept))
-        return
-    outer, rest = groups[0], tuple(groups[1:])
-    step = max((most - _span(rest, 0, 1)) // max(outer.strides[0], 1) + 1, 1)
-    for begin in range(0, outer.extent, step):
-        extent = min(step, outer.extent - begin)
-        place = () if outer.reduced else (slice(begin, begin + extent),)
-        part = (replace(outer, extent=extent),) if extent > 1 else ()
-        for slab in _slabs((*part, *rest), most) if part else _slabs(rest, most):
-            inner = slab.place if not part or outer.reduced else slab.place[1:]
-            yield _Slab(
-                slab.groups,
-                slab.start + begin * outer.strides[0],
-                slab.mask_start + begin * outer.strides[1],
-                (*place, *inner),
-            )
-
-
-def _span(groups: Sequence[Group], which: int, item: int) -> int:
-    """Return the elements, or bytes, from the first that a walk touches to the last."""
-    return sum((group.extent - 1) * group.strides[which] for group in groups) + item
-
-
-class _Bytes:
-    """Bytes of an array, whatever its strides, for `numpy.asarray`, which keeps the array alive."""
-
-    def __init__(self, array: NDArray[Any], address: int, nbytes: int) -> None:
-        self._array = array
-        self.__array_interface__ = {"data": (address, True), "shape": (nbytes,), "typestr": "|u1", "version": 3}
-
-
 def _wrapped(runtime: Runtime, array: NDArray[Any], address: int, nbytes: int) -> HostMemory:
-    return runtime.wrap(np.asarray(_Bytes(array, address, nbytes)))
+    return runtime.wrap(memory_of(array, address, nbytes))
 
 
 def _collect(runtime: Runtime, done: _Pending, raw: NDArray[Any]) -> None:

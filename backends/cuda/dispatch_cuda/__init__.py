@@ -1,0 +1,7 @@
+"""The CUDA backend of array-dispatch. Importing it is cheap: Numba is loaded when a device is used."""
+
+from dispatch_cuda.backend import CudaBackend
+
+backend = CudaBackend()
+
+__all__ = ["CudaBackend", "backend"]

@@ -1,0 +1,196 @@
+"""NVIDIA GPUs as a backend: kernels in Python, compiled by Numba for the device at hand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from dispatch.backend import Backend, BackendUnavailableError, Device
+from dispatch_cuda import faults
+from dispatch_cuda.devices import CudaDevice, device_of_pointer, find_devices
+
+if TYPE_CHECKING:
+    from dispatch.operations.call import Call
+    from dispatch.solvers import BlockEngine, EigenProblem
+    from dispatch_cuda.runtime import Runtime
+
+LAUNCH_SECONDS = 2e-5
+"""What it takes to start a kernel and to see its result."""
+
+BYTES_PER_SECOND = 200e9
+"""A cautious figure for the bandwidth of a GPU's memory."""
+
+TRANSFER_BYTES_PER_SECOND = 8e9
+"""Bandwidth of a copy to the device from memory that is not page-locked: less than the CPU reads it with."""
+
+TYPICAL_PASSES_OF_EIGSH = 400
+"""How often a typical solution multiplies by the matrix."""
+
+TYPICAL_LAUNCHES_OF_EIGSH = 2000
+"""How many kernels it starts."""
+
+SIMULATED_SECONDS = 1e3
+"""What a call costs in the simulator."""
+
+
+class CudaBackend(Backend):
+    """Runs kernels on the NVIDIA GPUs of this machine, or in Numba's simulator of one."""
+
+    name: ClassVar[str] = "cuda"
+    array_types: ClassVar[tuple[str, ...]] = (
+        "cupy.ndarray",
+        "numba.cuda.cudadrv.devicearray.DeviceNDArray",
+        "numba.cuda.simulator.cudadrv.devicearray.FakeCUDAArray",
+    )
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._devices: dict[str, CudaDevice] = {}
+        self._runtimes: dict[str, Runtime] = {}
+
+    def probe(self) -> Sequence[Device]:
+        """Return the usable devices in the driver's order, which ``CUDA_VISIBLE_DEVICES`` sets."""
+        self._refuse_after_fork()
+        found = find_devices()
+        faults.note_start()
+        self._devices = {f"cuda:{index}": device for index, device in enumerate(found)}
+        return [
+            Device(name, "simulator" if device.simulated else "gpu", str(device), device.memory or None)
+            for name, device in self._devices.items()
+        ]
+
+    def supports(self, call: Call, device: Device) -> str | Literal[True]:
+        """Return True for sums of numbers on the host or on this device, and for every eigenproblem."""
+        lost = faults.lost_by_fork()
+        if lost:
+            return f"{lost}; {faults.FORK_REMEDY}"
+        if device.kind == "simulator":
+            from numba.cuda.simulator.kernelapi import FakeCUDAModule
+
+            if not hasattr(FakeCUDAModule, "shfl_down_sync"):
+                return "Numba's simulator lacks the warp shuffles that the kernels use"
+        if call.operation == "eigsh":
+            return True
+        if on_device(call.operand):
+            return why_not_device_sum(call, self._devices[device.name], len(self._devices)) or True
+        return why_not_host_sum(call) or True
+
+    def cost(self, call: Call, device: Device) -> float:
+        """Return the time for the launches, for reading the operand as often as needed, and to get it there."""
+        if device.kind == "simulator":
+            return SIMULATED_SECONDS
+        eigsh = call.operation == "eigsh"
+        passes, launches = (TYPICAL_PASSES_OF_EIGSH, TYPICAL_LAUNCHES_OF_EIGSH) if eigsh else (1, 2)
+        transfer = 0.0 if on_device(call.operand) else call.nbytes / TRANSFER_BYTES_PER_SECOND
+        return launches * LAUNCH_SECONDS + passes * call.nbytes / BYTES_PER_SECOND + transfer
+
+    def sum(
+        self,
+        a: Any,
+        axis: int | tuple[int, ...] | None,
+        dtype: Any,
+        out: Any,
+        keepdims: bool,
+        initial: Any,
+        where: Any,
+        *,
+        device: Device,
+    ) -> Any:
+        """Run `dispatch.sum` on the device; a host array is copied there, a device array stays where it is."""
+        arguments = (axis, dtype, out, keepdims, initial, where)
+        runtime = self.runtime(device.name)
+        if on_device(a):
+            from dispatch_cuda.device_sum import sum_device_array
+
+            return sum_device_array(runtime, a, arguments)
+        from dispatch_cuda.host_sum import sum_host_array
+
+        return sum_host_array(runtime, np.asarray(a), arguments)
+
+    def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:
+        """Return the kernels for `problem`."""
+        from dispatch_cuda.engine import CudaEngine
+
+        return CudaEngine(problem, self.runtime(device.name))
+
+    def runtime(self, name: str) -> Runtime:
+        """Return the device of that name in use.
+
+        Raises
+        ------
+        BackendUnavailableError
+            After a fork.
+        """
+        from dispatch_cuda.runtime import Runtime
+
+        self._refuse_after_fork()
+        with self._lock:
+            runtime = self._runtimes.get(name)
+            if runtime is None:
+                runtime = self._runtimes[name] = Runtime(name, self._devices[name])
+            return runtime
+
+    def _refuse_after_fork(self) -> None:
+        lost = faults.lost_by_fork()
+        if lost:
+            raise BackendUnavailableError(lost, faults.FORK_REMEDY)
+
+
+def on_device(array: Any) -> bool:
+    """Whether an object is an array on a CUDA device."""
+    return hasattr(array, "__cuda_array_interface__")
+
+
+def why_not_host_sum(call: Call) -> str:
+    """Return why a sum of a host object cannot run on a device, or the empty string."""
+    from dispatch.reduction import accumulator_dtype
+
+    if (
+        call.array_type is not np.ndarray
+        and hasattr(call.operand, "dtype")
+        and not isinstance(call.operand, np.generic)
+    ):
+        return f"a {call.array_type.__qualname__} has a sum of its own, which runs on the host"
+    given = np.asarray(call.operand) if call.dtype is None else call.operand
+    operation = _operation(call, given.dtype)
+    if operation is None:
+        return ""
+    if given.dtype.kind not in "biufc" or accumulator_dtype(operation) is None:
+        return f"there is no arithmetic on the device for {given.dtype} summed as {operation}"
+    return ""
+
+
+def why_not_device_sum(call: Call, device: CudaDevice, devices: int) -> str:
+    """Return why a sum of an array on a device cannot run on `device`, or the empty string."""
+    from dispatch.reduction import accumulator_dtype
+    from dispatch_cuda.summation import why_not
+
+    interface = call.operand.__cuda_array_interface__
+    if interface.get("mask") is not None:
+        return "the array has a mask of its own"
+    if devices > 1 and (ordinal := device_of_pointer(interface["data"][0])) not in (None, device.ordinal):
+        return f"the array is on another device, number {ordinal} of the driver's"
+    dtype = np.dtype(interface["typestr"])
+    if any(step % dtype.itemsize for step in interface.get("strides") or ()):
+        return f"the array's strides {interface['strides']} are no multiples of its elements' size"
+    operation = _operation(call, dtype)
+    if operation is None:
+        return ""
+    reason = why_not(dtype, operation, accumulator_dtype(operation))
+    return f"{reason}; convert the array first" if reason else ""
+
+
+def _operation(call: Call, operand: np.dtype[Any]) -> np.dtype[Any] | None:
+    """Return the dtype in which elements are added; None for bad arguments, which the call itself complains about."""
+    from dispatch.reduction import operation_dtype
+
+    dtype, out = call.arguments.get("dtype"), call.arguments.get("out")
+    try:
+        return operation_dtype(
+            operand, None if dtype is None else np.dtype(dtype), None if out is None else np.dtype(out.dtype)
+        )
+    except (TypeError, AttributeError):
+        return None

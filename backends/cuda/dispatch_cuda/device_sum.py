@@ -1,0 +1,139 @@
+"""Sums of arrays that are on the device: read where they are, in the order of the streams, with the sum left there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from dispatch.reduction import Reduction, prepare
+from dispatch.reduction.slabs import mask_span, span
+from dispatch_cuda.backend import on_device
+from dispatch_cuda.memory import flat
+from dispatch_cuda.runtime import Runtime
+from dispatch_cuda.summation import Summation, real_part
+
+NO_VALUE: Any = np._NoValue
+"""NumPy's mark for an argument that was left out."""
+
+
+def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> Any:
+    """Return ``dispatch.sum(a, *arguments)`` for an array of Numba's, or one with ``__cuda_array_interface__``.
+
+    The result is an array of the kind of `a`, of no dimensions for a full sum, or `out`. Nothing waits for the device:
+    the work is ordered behind what the producers of `a`, `where` and `out` have enqueued, and in front of what they
+    enqueue next.
+
+    Raises
+    ------
+    TypeError
+        When `where` or `out` is not on the device, or `out` is of another dtype than the sum.
+    """
+    axis, dtype, out, keepdims, initial, where = arguments
+    for name, array, absent in (("where", where, (NO_VALUE, True)), ("out", out, (None,))):
+        if not on_device(array) and not any(array is value for value in absent):
+            raise TypeError(
+                f"{name} is a {type(array).__qualname__} on the host, and a is on {runtime.name}; copy it there first"
+            )
+    operand = wrapped(a)
+    target = None if out is None else wrapped(out)
+    mask = wrapped(where) if on_device(where) else where
+    reduction = prepare(operand, axis, dtype, target, keepdims, initial, mask)
+    if target is not None and target.dtype != reduction.dtype:
+        raise TypeError(
+            f"out is of dtype {target.dtype}, and the sum is of dtype {reduction.dtype}; pass one of that dtype"
+        )
+    with _ordered(runtime, [array for array in (a, where, out) if on_device(array)]):
+        if target is None:
+            strides = reduction.result_strides(reduction.dtype.itemsize)
+            target = runtime.new_array(reduction.shape, reduction.dtype, strides)
+        if reduction.sums:
+            _sum_into(runtime, operand, reduction, target)
+    return out if out is not None else _like(a, target)
+
+
+def wrapped(array: Any) -> Any:
+    """Return an array on the device as Numba's, without a copy and without waiting for its producer."""
+    from numba import cuda
+
+    if getattr(array, "__cuda_ndarray__", False):
+        return array
+    return cuda.as_cuda_array(array, sync=False)
+
+
+def _sum_into(runtime: Runtime, a: Any, reduction: Reduction, target: Any) -> None:
+    summation = Summation(runtime, reduction)
+    memory = None
+    if reduction.count:
+        groups, offsets, mask = summation.groups(), reduction.layout.offsets, reduction.where
+        elements = flat(a, offsets[0], summation.element, span(groups))
+        marks, before = None, 0
+        if mask is not None:
+            before, touched = mask_span(groups)
+            marks = flat(mask, offsets[1] - before, np.uint8, touched)
+        memory = summation.run(groups, elements, 0, marks, before)
+    _write(runtime, reduction, summation.dtype, memory, target)
+
+
+def _write(runtime: Runtime, reduction: Reduction, dtype: np.dtype[Any], memory: Any, target: Any) -> None:
+    """Enqueue what makes the result of raw sums of the given dtype; of none, where the sums are empty."""
+    from dispatch_cuda.kernels.finish import finish
+
+    real = real_part(reduction.dtype)
+    parts = 2 if reduction.dtype.kind == "c" else 1
+    neutral = dtype.type(-0.0 if dtype.kind == "f" else 0)
+    initial = np.full(2, neutral, dtype)
+    if reduction.initial is not None:
+        initial[:parts] = np.asarray([reduction.initial]).astype(reduction.accumulator).view(dtype)
+    offset, axes = reduction.destination(target.strides)
+    steps = [(extent, stride // real.itemsize) for extent, stride in axes]
+    lowest = sum(min((extent - 1) * step, 0) for extent, step in steps)
+    reach = sum((extent - 1) * abs(step) for extent, step in steps) + parts
+    element = np.dtype(np.uint8) if real.kind == "b" else np.dtype(f"{real.kind}{real.itemsize}")
+    out = flat(target, offset + lowest * real.itemsize, element, reach)
+    more, places = 0, runtime.no_axes
+    if len(steps) > 1:
+        more = len(steps)
+        places = runtime.constant(np.array([(*step, 0) for step in steps], np.int64))
+    count = reduction.sums * parts
+    raw = out if memory is None else memory
+    runtime.launch(
+        finish(element, real.kind == "b", runtime.threads), runtime.blocks(count),
+        raw, count, parts, dtype.type(reduction.layout.factor), memory is None, neutral, initial[0], initial[1],
+        -lowest, steps[-1][1] if steps else 0, more, places, out,
+    )  # fmt: skip
+
+
+@contextmanager
+def _ordered(runtime: Runtime, arrays: list[Any]) -> Iterator[None]:
+    """Put the work of the block behind what the arrays' streams hold, and what they get next behind the work."""
+    streams = {} if runtime.device.simulated else {_stream_of(array): None for array in arrays}
+    for stream in streams:
+        runtime.wait_on_device(stream)
+    yield
+    for stream in streams:
+        runtime.let_wait(stream)
+
+
+def _stream_of(array: Any) -> int:
+    """Return the number of the stream that an array's producer works on; 1, the legacy default one, where none is said.
+
+    That is what the interface's version 3 says, https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html.
+    """
+    return int(array.__cuda_array_interface__.get("stream") or 1)
+
+
+def _like(a: Any, result: Any) -> Any:
+    """Return an array of Numba's as one of the library that `a` is of, where that is known; without a copy."""
+    library = type(a).__module__.partition(".")[0]
+    if library == "cupy":
+        import cupy
+
+        return cupy.asarray(result)
+    if library == "torch":
+        import torch
+
+        return torch.as_tensor(result, device=a.device)
+    return result

@@ -1,0 +1,55 @@
+"""What goes wrong on a device, as errors that say what happened and what to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+OUT_OF_MEMORY = 2
+"""The driver's CUDA_ERROR_OUT_OF_MEMORY."""
+
+
+class DeviceError(RuntimeError):
+    """A device or its driver failed in the middle of a call."""
+
+
+_started_in: int | None = None
+"""The process that first started the driver."""
+
+
+def note_start() -> None:
+    """Remember that the driver has been started in this process."""
+    global _started_in
+    if _started_in is None:
+        _started_in = os.getpid()
+
+
+def lost_by_fork() -> str:
+    """Return why CUDA cannot be used after a fork, or the empty string: the driver does not live on in a child."""
+    if _started_in is None or _started_in == os.getpid():
+        return ""
+    return "CUDA was in use before this process was forked, and the driver does not survive that"
+
+
+FORK_REMEDY = "start processes by 'spawn' or 'forkserver', or use CUDA only in the children"
+
+
+@contextmanager
+def translated(device: str, abandon: Callable[[], None]) -> Iterator[None]:
+    """Turn the driver's errors into `MemoryError` and `DeviceError`; `abandon` is called when the device is lost."""
+    from numba.cuda.cudadrv import error as errors
+
+    try:
+        yield
+    except getattr(errors, "CudaDriverError", ()) as error:  # the simulator has no driver
+        if getattr(error, "code", None) == OUT_OF_MEMORY or "OUT_OF_MEMORY" in str(error):
+            raise MemoryError(
+                f"{device} has not enough memory: {error}; free arrays on the device, solve a smaller problem, "
+                "or use backend='cpu'"
+            ) from error
+        abandon()
+        raise DeviceError(
+            f"{device} failed: {error}. CUDA cannot be used again in this process after most failures: start a new "
+            "one, look at the system's log (`dmesg`), or use backend='cpu'"
+        ) from error

@@ -1,0 +1,173 @@
+"""`Runtime`: a device in use, with its stream and its pool of memory."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch_cuda.devices import CudaDevice
+from dispatch_cuda.faults import DeviceError, lost_by_fork, translated
+from dispatch_cuda.memory import DeviceMemory, Pool
+
+IDLE_SHARE = 4
+"""The pool keeps at most one of so many parts of the device's memory idle."""
+
+THREADS = 256
+"""Threads of a block, of every kernel."""
+
+SIMULATED_THREADS = 64
+"""The same in Numba's simulator, where each is a thread of the operating system."""
+
+MOST_BLOCKS = 1 << 20
+"""Blocks of a launch; each goes on with every so many pieces of work."""
+
+
+class Runtime:
+    """A device, ready to run kernels. Every method may be called from any thread.
+
+    Parameters
+    ----------
+    name : str
+        The device's name in messages, such as ``"cuda:0"``.
+    device : CudaDevice
+        The device.
+    stream : numba.cuda.Stream, optional
+        A stream of the caller's to run on; by default a new one.
+    """
+
+    def __init__(self, name: str, device: CudaDevice, stream: Any = None) -> None:
+        from numba import cuda
+
+        self.name = name
+        self.device = device
+        self.lost = False
+        self.threads = SIMULATED_THREADS if device.simulated else THREADS
+        self._lock = threading.RLock()
+        self._context = cuda.gpus[device.ordinal]
+        with self.active():
+            self.stream = cuda.stream() if stream is None else stream
+        self.no_axes = self.new_array((1,), np.int64)
+        """What kernels are given for a table of axes that they do not read."""
+        self.pool = Pool(self._create, device.memory // IDLE_SHARE)
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """Give a context in which the device is the current one, and the driver's errors are turned into ours."""
+        if self.lost:
+            raise DeviceError(f"{self.name} failed in an earlier call; start a new process")
+        if lost_by_fork():
+            raise DeviceError(f"{self.name} was in use before this process was forked")
+        with translated(self.name, self._abandon), self._context:
+            yield
+
+    def _abandon(self) -> None:
+        self.lost = True
+
+    def launch(self, kernel: Any, blocks: int | tuple[int, ...], *arguments: Any) -> None:
+        """Enqueue a kernel with blocks of `threads` threads. Memory is passed as the array that it holds."""
+        from numba.core.errors import NumbaPerformanceWarning
+
+        if not prod(blocks if isinstance(blocks, tuple) else (blocks,)):
+            return
+        converted = [x.array if isinstance(x, DeviceMemory) else x for x in arguments]
+        # The lock also keeps two threads from compiling the same kernel.
+        with self._lock, self.active(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NumbaPerformanceWarning)  # small problems make small grids
+            kernel[blocks, self.threads, self.stream](*converted)
+
+    def blocks(self, threads: int) -> int:
+        """Return how many blocks have so many threads."""
+        return min(-(-threads // self.threads), MOST_BLOCKS)
+
+    def allocate(self, count: int, dtype: Any) -> DeviceMemory:
+        """Return device memory for so many elements, with undefined contents.
+
+        Raises
+        ------
+        MemoryError
+            When the device has not so much, even after the pool has been emptied.
+        """
+        return self.pool.take(count, dtype)
+
+    def _create(self, nbytes: int) -> Any:
+        try:
+            return self.new_array((nbytes,), np.uint8)
+        except MemoryError:
+            self.pool.trim()
+            return self.new_array((nbytes,), np.uint8)
+
+    def new_array(self, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...] | None = None) -> Any:
+        """Return a device array of its own, outside the pool."""
+        from numba import cuda
+
+        with self.active():
+            return cuda.device_array(shape, dtype, strides=strides, stream=self.stream)
+
+    def write(self, memory: DeviceMemory, host: NDArray[Any]) -> None:
+        """Enqueue a copy of a contiguous host array; from page-locked memory it may not be finished on return."""
+        if host.size:
+            with self.active():
+                memory.array.copy_to_device(host.reshape(-1), stream=self.stream)
+
+    def constant(self, host: NDArray[Any]) -> DeviceMemory:
+        """Return device memory with a copy of a host array of ours, which is not page-locked."""
+        memory = self.allocate(host.size, host.dtype)
+        self.write(memory, np.ascontiguousarray(host))
+        return memory
+
+    def read(self, memory: DeviceMemory) -> NDArray[Any]:
+        """Return a host copy of device memory when everything enqueued before is done."""
+        host = np.empty(memory.array.shape, memory.array.dtype)
+        with self.active():
+            memory.array.copy_to_host(host, stream=self.stream)
+            self.stream.synchronize()
+        return host
+
+    def page_locked(self, nbytes: int) -> NDArray[np.uint8]:
+        """Return host memory that the device copies from while the host goes on."""
+        from numba import cuda
+
+        with self.active():
+            return np.asarray(cuda.pinned_array(nbytes, np.uint8))
+
+    def mark(self) -> Any:
+        """Return an event that happens when everything enqueued so far is done."""
+        from numba import cuda
+
+        with self.active():
+            event = cuda.event(timing=False)
+            event.record(self.stream)
+        return event
+
+    def wait_for(self, event: Any) -> None:
+        """Wait until an event has happened."""
+        with self.active():
+            event.synchronize()
+
+    def wait_on_device(self, stream: int) -> None:
+        """Let everything that is enqueued from now on wait for what is enqueued on a stream of somebody else's."""
+        from numba import cuda
+
+        with self.active():
+            event = cuda.event(timing=False)
+            event.record(cuda.external_stream(stream))
+            event.wait(self.stream)
+
+    def let_wait(self, stream: int) -> None:
+        """Let what is enqueued from now on on a stream of somebody else's wait for everything enqueued here."""
+        from numba import cuda
+
+        with self.active():
+            self.mark().wait(cuda.external_stream(stream))
+
+    def synchronize(self) -> None:
+        """Wait until everything enqueued is done."""
+        with self.active():
+            self.stream.synchronize()

@@ -1,0 +1,169 @@
+"""`Summation`: the passes of one sum over data that is on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch.reduction import Group, Reduction
+from dispatch_cuda.memory import DeviceMemory
+from dispatch_cuda.passes import MEDIUM, SHORT, WARP, Pass, next_pass
+from dispatch_cuda.runtime import Runtime
+
+if TYPE_CHECKING:
+    from dispatch_cuda.kernels.sums import Elements
+
+VECTOR_BYTES = 16
+
+
+def real_part(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of the real and imaginary parts; of a real dtype, itself."""
+    return np.dtype(dtype.char.lower()) if dtype.kind == "c" else dtype
+
+
+def why_not(operand: np.dtype[Any], operation: np.dtype[Any], accumulator: np.dtype[Any] | None) -> str:
+    """Return why kernels cannot sum elements of `operand` as `operation`, or the empty string."""
+    real, op = real_part(operand), real_part(operation)
+    if accumulator is None or real.kind not in "biuf" or real.itemsize > 8:
+        return f"there is no arithmetic on the device for {operand} summed as {operation}"
+    if not operand.isnative:
+        return f"the elements ({operand.str}) have not the machine's byte order"
+    if operand.kind == "c" and operation.kind != "c":
+        return f"summing {operand} as {operation} drops imaginary parts"
+    if real.kind == "f" and op.kind != "f":
+        return f"summing {operand} as {operation} converts each element by the rules of the host's C compiler"
+    if operation.kind == "b" and operand.kind != "b":
+        return f"{operand} is summed as bool on the host alone"
+    if op == np.float16 != real:
+        return f"each element of {operand} is rounded to float16 on the host alone"
+    return ""
+
+
+class Summation:
+    """One sum on one device.
+
+    Parameters
+    ----------
+    runtime : Runtime
+        The device.
+    reduction : Reduction
+        What to sum.
+
+    Attributes
+    ----------
+    element : numpy.dtype
+        Real type of the elements in memory, as kernels read them.
+    dtype : numpy.dtype
+        Type of the sums on the device: float64, or int64 modulo ``2**64``. Complex sums are pairs.
+    """
+
+    def __init__(self, runtime: Runtime, reduction: Reduction) -> None:
+        self._runtime = runtime
+        self._reduction = reduction
+        floating = reduction.dtype.kind in "fc"
+        self.dtype = np.dtype(np.float64 if floating else np.int64)
+        real = real_part(reduction.operand)
+        self.element = {"b1": np.dtype(np.uint8), "u8": real if floating else np.dtype(np.int64)}.get(
+            f"{real.kind}{real.itemsize}", np.dtype(f"{real.kind}{real.itemsize}")
+        )
+
+    def groups(self) -> tuple[Group, ...]:
+        """Return the walk in elements; complex numbers are pairs of reals, an innermost group of two."""
+        groups = []
+        masked = self._reduction.where is not None
+        for group in self._reduction.layout.groups:
+            strides = (group.strides[0] // self.element.itemsize, group.strides[1] if masked else 0)
+            groups.append(Group(group.extent, strides, group.reduced))
+        if self._reduction.operand.kind != "c":
+            return tuple(groups)
+        pair = Group(2, (1, 0), False)
+        if groups and not groups[-1].reduced and groups[-1].strides == (2, 0):
+            # Neighbouring columns of pairs are twice as many columns.
+            pair = Group(2 * groups.pop().extent, (1, 0), False)
+        return (*groups, pair)
+
+    def run(
+        self, groups: Sequence[Group], operand: Any, start: int, mask: Any = None, mask_start: int = 0
+    ) -> DeviceMemory:
+        """Enqueue the passes and return the memory in which the raw sums will be.
+
+        Parameters
+        ----------
+        groups : sequence of Group
+            The walk, or a part of it.
+        operand, mask : device array or DeviceMemory
+            The elements, flat; the mask as uint8, where there is one.
+        start, mask_start : int
+            The first element of the walk in either.
+        """
+        from dispatch_cuda.kernels.sums import Elements
+
+        floating = self.dtype.kind == "f"
+        elements = Elements(
+            dtype=self.element,
+            boolean=self._reduction.operand.kind == "b",
+            single=floating and real_part(self._reduction.dtype).itemsize < 8,
+            floating=floating,
+            masked=mask is not None,
+        )
+        this = next_pass(groups)
+        memory = self._launch(this, elements, operand, start, mask, mask_start)
+        elements = Elements(self.dtype, False, False, floating, False)
+        while any(group.reduced for group in this.results):
+            this = next_pass(this.results)
+            memory = self._launch(this, elements, memory, 0, None, 0)
+        return memory
+
+    def values(self, raw: NDArray[Any]) -> NDArray[Any]:
+        """Return raw sums as they come from the device in the accumulator's dtype, pairs as complex numbers."""
+        if self._reduction.accumulator is None:
+            raise AssertionError("why_not() has refused a sum without an accumulator")
+        return raw.view(self._reduction.accumulator)
+
+    def _launch(
+        self, this: Pass, elements: Elements, operand: Any, start: int, mask: Any, mask_start: int
+    ) -> DeviceMemory:
+        from dispatch_cuda.kernels import sums
+
+        runtime, columns = self._runtime, this.columns
+        out = runtime.allocate(this.outputs, self.dtype)
+        more, axes = 0, runtime.no_axes
+        if len(this.outer) > 1:
+            more = len(this.outer)
+            axes = runtime.constant(np.array([(g.extent, *g.strides) for g in this.outer], np.int64))
+        strides = this.outer[-1].strides if this.outer else (0, 0)
+        outer = prod(g.extent for g in this.outer)
+        vectorised = _vectorised(this, elements.dtype.itemsize, _address(operand) + start * elements.dtype.itemsize)
+        arguments: list[Any] = [operand, start, out if mask is None else mask, mask_start, outer, more, axes, *strides]
+        arguments += [this.n, *this.step, this.chunk]
+        if columns is None:
+            team = 1 if this.n <= SHORT else WARP if this.n <= MEDIUM else runtime.threads
+            kernel = sums.rows(elements, vectorised, team, runtime.threads)
+            blocks = runtime.blocks(this.tasks * team)
+        else:
+            lanes = VECTOR_BYTES // elements.dtype.itemsize if vectorised else 1
+            kernel = sums.columns(elements, vectorised, runtime.threads)
+            blocks = runtime.blocks(this.tasks * (columns.extent // lanes))
+            arguments += [columns.extent, *columns.strides, this.ragged]
+        runtime.launch(kernel, blocks, *arguments, out)
+        return out
+
+
+def _vectorised(this: Pass, itemsize: int, address: int) -> bool:
+    """Whether every vector of the pass is a piece of memory on a boundary of its size."""
+    lanes = VECTOR_BYTES // itemsize
+    neighbours = this.columns.strides[0] if this.columns else this.step[0]
+    if neighbours != 1 or address % VECTOR_BYTES or (this.columns and this.columns.extent % lanes):
+        return False
+    steps = [group.strides[0] for group in this.outer]
+    steps.append(this.step[0] if this.columns else this.chunk if this.chunk < this.n else 0)
+    return all(step % lanes == 0 for step in steps)
+
+
+def _address(operand: Any) -> int:
+    array = operand.array if isinstance(operand, DeviceMemory) else operand
+    return int(array.__cuda_array_interface__["data"][0])

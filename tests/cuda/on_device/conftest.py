@@ -1,0 +1,47 @@
+"""The device that these tests run on: PTX executed on the CPU, Numba's simulator, or a GPU.
+
+``DISPATCH_CUDA_TESTS`` names it, ``ptx``, ``simulator`` or ``gpu``; without it the tests of this folder are skipped,
+since a process has one kind of device for its whole life. ``PTX_ON_CPU`` is the folder of the tool that executes PTX;
+``PTX_ON_CPU_OPTIONS`` are its options, such as ``order=2,seed=5,yieldmem=4``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+pytest.importorskip("numba_cuda", reason="the CUDA plugin is not installed")
+DEVICE = os.environ.get("DISPATCH_CUDA_TESTS", "")
+CAPABILITY = (9, 0)
+
+if DEVICE == "ptx":
+    sys.path.insert(0, os.environ["PTX_ON_CPU"])
+    import hostcuda
+    from dispatch_cuda.devices import CudaDevice
+
+    hostcuda.install()
+    options = (option.split("=") for option in os.environ.get("PTX_ON_CPU_OPTIONS", "").split(",") if option)
+    hostcuda.OPTS.update({name: int(value) for name, value in options}, cc=CAPABILITY)
+    # The module has the name of the plugin's object, so it is not an attribute of the package.
+    sys.modules["dispatch_cuda.backend"].find_devices = lambda: [
+        CudaDevice(0, "PTX on the CPU", CAPABILITY, 8 << 30, 13000)
+    ]
+if DEVICE == "simulator":
+    from tests.cuda import simulator
+
+    simulator.install()
+
+
+def pytest_collection_modifyitems(items):
+    here = os.path.dirname(__file__)
+    for item in items:
+        if str(item.path).startswith(here) and not DEVICE:
+            item.add_marker(pytest.mark.skip(reason="DISPATCH_CUDA_TESTS names no device"))
+
+
+def pytest_configure(config):
+    if DEVICE == "ptx":  # the tool leaves files to the garbage collector
+        for category in ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning"):
+            config.addinivalue_line("filterwarnings", f"ignore::{category}")
