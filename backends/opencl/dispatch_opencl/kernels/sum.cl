@@ -141,7 +141,7 @@ inline SUMS value(RUNNING sum) { return sum; }
 
 // Cores are told what they will read soon: along a row AHEAD bytes before, across rows the next block. Of vectors that
 // share a line of the cache, the first one asks for it.
-#if STREAMS && defined(__clang__)
+#if STREAMS && defined(__clang__) && !defined(NO_PREFETCH)
 #define PREFETCH(p) __builtin_prefetch((const void *)(ulong)(p))
 #else
 #define PREFETCH(p)
