@@ -7,7 +7,7 @@ EMPTY    :=
 SPACE    := $(EMPTY) $(EMPTY)
 PLUGINS  := $(patsubst %/pyproject.toml,%,$(wildcard backends/*/pyproject.toml))
 
-.PHONY: demo test test-cuda-ptx check-kernels lint docs bench dist clean
+.PHONY: demo test test-cuda-ptx check-kernels check-cuda-kernels lint docs bench dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dispatch demo
@@ -15,17 +15,22 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed lint
 	$(BIN)/python -m pytest
 
-# The CUDA kernels as compiled, executed on the CPU with checks for races and bounds, under three schedules.
+# The CUDA kernels as compiled, executed on the CPU with checks for races and bounds, under three schedules: threads in
+# order, and two random orders in which threads are interrupted at memory accesses.
 PTX_ON_CPU ?= ../shared/tools/ptx_on_cpu
-PTX_TESTS  := DISPATCH_CUDA_TESTS=ptx PTX_ON_CPU=$(abspath $(PTX_ON_CPU)) $(BIN)/python -m pytest -q tests/cuda/on_device
+PTX_PYTEST := DISPATCH_CUDA_TESTS=ptx DISPATCH_CUDA_EVERY_KERNEL=1 PTX_ON_CPU=$(abspath $(PTX_ON_CPU)) \
+	$(BIN)/python -m pytest -q tests/cuda/on_device
+# Every kernel, for each way to read memory; single precision stands for the others, of which only constants differ.
+PTX_TESTS  ?= every_axis and float32-f or small or strided or slab or \
+	(gram or residual or chebyshev or combine or apply or columns) and float32 and not 5000x33
 
 test-cuda-ptx: $(VENV)/.installed
-	$(PTX_TESTS)
-	PTX_ON_CPU_OPTIONS=order=2,seed=1,yieldmem=4 $(PTX_TESTS) -k '$(PTX_REORDERED)'
-	PTX_ON_CPU_OPTIONS=order=2,seed=2,yieldmem=4 $(PTX_TESTS) -k '$(PTX_REORDERED)'
+	$(PTX_PYTEST) -k '($(PTX_TESTS)) or memory_in or launch or every_arithmetic_and_end and SA'
+	PTX_ON_CPU_OPTIONS=order=2,seed=1,yieldmem=4 $(PTX_PYTEST) -k '$(PTX_TESTS)'
+	PTX_ON_CPU_OPTIONS=order=2,seed=2,yieldmem=4 $(PTX_PYTEST) -k '$(PTX_TESTS)'
 
-# What can depend on the order of threads: every kernel, in single precision, for each way to read memory.
-PTX_REORDERED := (every_axis or device_arrays) and float32-f or Engine and float32 or every_kernel or gram or residual
+check-cuda-kernels: $(VENV)/.installed
+	$(BIN)/python tests/cuda/check_kernels.py
 
 check-kernels: $(VENV)/oclgrind
 	$(BIN)/python tests/opencl/check_kernels.py $(VENV)/oclgrind

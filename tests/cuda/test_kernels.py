@@ -16,7 +16,7 @@ if not toolkit_version():
 from tests.cuda.kernels import KERNELS, compiled
 
 SPARED = r"-gathered|-(1|256)$|-(2|4|8|16)-int32$|-int64$"
-"""Variants that differ from others in a constant or in how they address memory; `make check-kernels` has them all."""
+"""Variants that differ from others in a constant or in addressing; `make check-cuda-kernels` has them all."""
 
 NAMES = [name for name in KERNELS if not re.search(SPARED, name)] + [
     "rows-float32-single-vectors-1", "rows-float32-single-vectors-256", "rows-float64-gathered-32",

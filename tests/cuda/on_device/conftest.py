@@ -45,3 +45,18 @@ def pytest_configure(config):
     if DEVICE == "ptx":  # the tool leaves files to the garbage collector
         for category in ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning"):
             config.addinivalue_line("filterwarnings", f"ignore::{category}")
+
+
+KERNELS = (
+    "sum_rows sum_columns write_sums spmm_rows spmm_long_rows chebyshev_rows chebyshev_long_rows gram_tile fold_chunks "
+    "combine_rows residual_rows take_columns"
+)
+"""The names of the package's kernels."""
+
+
+def pytest_sessionfinish(session):
+    """With ``DISPATCH_CUDA_EVERY_KERNEL`` set, fail where a kernel has not been launched, and so not been checked."""
+    if DEVICE == "ptx" and os.environ.get("DISPATCH_CUDA_EVERY_KERNEL"):
+        missed = set(KERNELS.split()) - hostcuda.STATS["kernels"].keys()
+        if missed:
+            raise pytest.UsageError(f"kernels that no test has launched: {', '.join(sorted(missed))}")

@@ -1,6 +1,9 @@
 """The CUDA backend is held to what every backend promises."""
 
+import os
+
 import numpy as np
+import pytest
 
 from dispatch.testing import BackendConformance
 
@@ -8,6 +11,12 @@ from dispatch.testing import BackendConformance
 class TestCuda(BackendConformance):
     backend = "cuda"
     takes_cuda_arrays = True
+
+    def test_a_spawned_child_gets_the_same_bits(self):
+        """Only a real device is there in a new process, too."""
+        if os.environ["DISPATCH_CUDA_TESTS"] != "gpu":
+            pytest.skip("a new process has no stand-in for the device")
+        super().test_a_spawned_child_gets_the_same_bits()
 
     def to_device(self, host):
         from numba import cuda
