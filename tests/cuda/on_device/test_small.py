@@ -41,7 +41,7 @@ def test_small_sum(char, shape, axis):
 
 @pytest.mark.skipif("NUMBA_ENABLE_CUDASIM" in os.environ, reason="takes the simulator minutes")
 def test_small_eigsh():
-    A, spectrum = laplacian(14, 15)
+    A, spectrum = laplacian(20, 21)
     w, v, info = dispatch.eigsh(A, 1, which="SA", backend="cuda", return_info=True)
     assert info.method == "lobpcg"
     check_pairs(A, w, v, spectrum, "SA")
