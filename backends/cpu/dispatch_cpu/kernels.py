@@ -74,12 +74,16 @@ Key = tuple[str, Recipe, str, bool]
 """The name of a kernel in `sum_kernels`, its dtypes, that of the sums it writes, and whether there is a mask."""
 
 _lock = threading.Lock()
-_ready: dict[Key, Callable[..., int] | None] = {}
+_ready: dict[Key, Callable[..., Any] | None] = {}
 _wanted: list[Key] = []
 _loading = False
 
 
-def find(name: str, recipe: Recipe, result: str, masked: bool) -> Callable[..., int] | None:
+VECTOR: Key = ("sum_vector", RECIPES["f4"], "f8", False)
+"""The kernel for float32 vectors."""
+
+
+def find(name: str, recipe: Recipe, result: str, masked: bool) -> Callable[..., Any] | None:
     """Return the compiled kernel of that name if it is ready for these dtypes; otherwise ask for it."""
     key = (name, recipe, result, masked)
     if key in _ready:
@@ -123,14 +127,19 @@ def _load_wanted() -> None:
             _wanted.remove(key)
 
 
-def load(name: str, recipe: Recipe, result: str, masked: bool) -> Callable[..., int] | None:
+def load(name: str, recipe: Recipe, result: str, masked: bool) -> Callable[..., Any] | None:
     """Return the kernel once it is compiled for these dtypes; None, with a warning in the log, where that fails."""
     try:
         from dispatch_cpu import sum_kernels
 
-        kernel: Callable[..., int] = getattr(sum_kernels, name)
+        kernel: Callable[..., Any] = getattr(sum_kernels, name)
         x = np.zeros(2, recipe.element)
+        if name == "sum_vector":
+            kernel(x)
         x.flags.writeable = False  # read-only arrays are a type of their own to Numba
+        if name == "sum_vector":
+            kernel(x)
+            return kernel
         mask = np.zeros(2, np.bool_) if masked else None
         if mask is not None:
             mask.flags.writeable = False
@@ -153,7 +162,7 @@ def _all_keys() -> list[Key]:
         for result in dict.fromkeys((recipe.total, recipe.result))
         for masked in (False, True)
         if not (masked and result != recipe.total)
-    ]
+    ] + [VECTOR]
 
 
 def _after_fork() -> None:

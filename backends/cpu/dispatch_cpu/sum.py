@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any, Literal
@@ -23,6 +24,16 @@ PACKED = 1 << 16
 def sum_array(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
     """Return ``numpy.sum`` of a plain ndarray, as accurate as the documentation says."""
     if dtype is None and out is None and initial is NO_VALUE and where is NO_VALUE:
+        if (
+            a.dtype.char == "f"
+            and 0 < a.size < VECTOR
+            and (axis is None or (a.ndim == 1 and type(axis) is int and axis in (0, -1)))
+            and keepdims is False
+            and a.flags.c_contiguous
+        ):
+            result = _sum_vector(a)
+            if result is not None:
+                return result
         if a.size < SMALL or (a.size < MEDIUM and a.ndim == 1 and a.dtype.char in EXACT):
             return _sum_small(a, axis, keepdims)
         if type(axis) is int or axis is None:
@@ -36,11 +47,20 @@ def sum_array(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, i
                 result = route.take(a)
                 if result is not None:
                     return result
+    elif _numpy_is_accurate(a, axis, dtype, out, where):
+        mask = True if where is NO_VALUE else where
+        return np.add.reduce(a, axis, dtype, out, keepdims, initial, mask)  # type: ignore[call-overload]
     return _sum_any(a, axis, dtype, out, keepdims, initial, where)
 
 
 SMALL = 2048
 """Elements below which NumPy is called, in a wider dtype where there is one."""
+
+VECTOR = 1 << 16
+"""Elements below which a float32 vector has a kernel that costs little to call."""
+
+PATIENCE = 64
+"""How many sums of a few float32 elements a process takes before it asks for that kernel."""
 
 MEDIUM = 1 << 14
 """The same for a vector in whose own dtype NumPy is accurate."""
@@ -56,6 +76,45 @@ WIDER: dict[str, Any] = {"e": np.float64, "f": np.float64, "F": np.complex128}
 
 _routes: dict[Any, Any] = {}
 
+_small_vectors = itertools.count()
+
+
+def _sum_vector(a: NDArray[np.float32]) -> np.float32 | None:
+    """Return the sum of all elements of a C-contiguous array; None where it is not finite."""
+    vector = a if a.ndim == 1 else a.reshape(-1)
+    if not (a.flags.aligned and a.dtype.isnative):
+        vector = vector.astype(np.float32)
+    kernel = None
+    if a.size >= SMALL or next(_small_vectors) >= PATIENCE:
+        kernel = kernels.find(*kernels.VECTOR)
+    if kernel is None:
+        double = np.dtype(np.float64)
+        total = summation.sum_rows(vector.reshape(1, -1, 1), double, double).item() + 0.0
+    else:
+        total = kernel(vector)
+    return np.float32(total) if total - total == 0 else None
+
+
+def _numpy_is_accurate(a: NDArray[Any], axis: Any, dtype: Any, out: Any, where: Any) -> bool:
+    """Whether the sum is of a few elements, and NumPy adds them as accurately in the operation's own dtype."""
+    if a.size >= SMALL or not (out is None or type(out) is np.ndarray):
+        return False
+    char = (a if dtype is None and out is None else out).dtype.char if dtype is None else np.dtype(dtype).char
+    return _adds_accurately(a, axis, char, where is not NO_VALUE)
+
+
+def _adds_accurately(a: NDArray[Any], axis: Any, char: str, masked: bool) -> bool:
+    """Whether NumPy adds exactly, at most `SERIAL` elements, or in pairs: along the innermost axis in memory alone."""
+    if char not in "efdFD":
+        return True
+    if char not in "dD":
+        return False
+    if axis is None:
+        return a.size <= summation.SERIAL or (a.flags.forc and not masked)
+    if type(axis) is not int or not -a.ndim <= axis < a.ndim:
+        return a.size <= summation.SERIAL
+    return a.shape[axis] <= summation.SERIAL or (a.strides[axis] == a.itemsize and not masked)
+
 
 def _sum_small(a: NDArray[Any], axis: Any, keepdims: Any) -> Any:
     """Return the sum of a few elements by NumPy."""
@@ -64,8 +123,7 @@ def _sum_small(a: NDArray[Any], axis: Any, keepdims: Any) -> Any:
         total = np.add.reduce(a, axis, WIDER[char], None, keepdims)  # type: ignore[call-overload]
         narrow = a.dtype.type
         return total.astype(narrow) if type(total) is np.ndarray else narrow(total)
-    if char in "dD" and a.ndim > 1 and not (axis is None and a.flags.c_contiguous):
-        # NumPy adds in pairs only along the innermost axis in memory.
+    if not (a.ndim == 1 or _adds_accurately(a, axis, char, masked=False)):
         if a.ndim == 2 and type(axis) is int and 0 <= axis < 2 and keepdims is False:
             return np.add.reduce(np.ascontiguousarray(a if axis else a.T), 1)
         return _sum_any(a, axis, None, None, keepdims, NO_VALUE, NO_VALUE)
