@@ -1,7 +1,7 @@
 """The CPU backend is held to what every backend promises."""
 
-from dispatch.testing import BlockEngineConformance, ConcurrencyConformance, EigshConformance, PluginConformance
+from dispatch.testing import BackendConformance
 
 
-class TestCpu(PluginConformance, BlockEngineConformance, EigshConformance, ConcurrencyConformance):
+class TestCpu(BackendConformance):
     backend = "cpu"

@@ -45,6 +45,19 @@ def test_cost_depends_on_the_call(register):
     assert dispatch.sum(ONES) == 3
 
 
+def test_cost_depends_on_the_other_arguments(register):
+    def cost(call, device):
+        out, dtype = call.arguments.get("out"), call.arguments.get("dtype")
+        return 1e-9 if dtype is np.float32 or "where" in call.arguments or getattr(out, "dtype", None) == "f4" else 1.0
+
+    register("mine", cost=cost)
+    for _ in range(2):  # decided, then remembered
+        assert dispatch.sum(ONES) == dispatch.sum(ONES, dtype=np.float64) == dispatch.sum(ONES, out=np.empty(())) == 3
+        assert dispatch.sum(ONES, dtype=np.float32) == "mine:0"
+        assert dispatch.sum(ONES, out=np.empty((), np.float32)) == "mine:0"
+        assert dispatch.sum(ONES, where=ONES > 0) == "mine:0"
+
+
 def test_equal_costs_go_to_the_host(register):
     cpu = dispatch.explain("sum", ONES, backend="cpu").chosen.seconds
     register("aaa", cost=cpu)

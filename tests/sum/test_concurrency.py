@@ -1,5 +1,6 @@
 """`sum` from many threads, after a fork, with any number of cores; what importing and calling start."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -120,3 +121,14 @@ def test_no_thread_can_start_so_numpy_serves(monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", refuse)
     kernels._ask(("sum_rows", kernels.RECIPES["f4"], "f4", False))
     assert (kernels._wanted, kernels._loading) == ([], False)
+
+
+def test_a_few_small_sums_load_no_kernel(monkeypatch):
+    asked = []
+    monkeypatch.setattr(kernels, "find", lambda *key: asked.append(key))
+    monkeypatch.setattr("dispatch_cpu.sum._small_vectors", itertools.count())
+    for _ in range(64):
+        assert dispatch.sum(np.ones(3, np.float32)) == 3
+    assert asked == []
+    assert dispatch.sum(np.ones(3, np.float32)) == 3
+    assert asked == [kernels.VECTOR]

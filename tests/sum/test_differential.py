@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from dispatch_cpu import kernels
+from dispatch_cpu import kernels, summation
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -71,7 +71,7 @@ def test_served_by_numpy(large, data):
     with pytest.MonkeyPatch.context() as patch:
         if large:
             patch.setattr("dispatch_cpu.sum.SMALL", 0)
-            patch.setattr("dispatch_cpu.sum.MEDIUM", 0)
+            patch.setattr("dispatch_cpu.sum.UNHURRIED", {})
             patch.setattr("dispatch_cpu.sum.PACKED", 16)
         check(a, arguments, data)
 
@@ -109,6 +109,42 @@ def test_kernels_and_numpy_add_in_the_same_order(compiled, nothing_is_small, dty
         patch.setattr("dispatch_cpu.sum._routes", {})
         by_numpy = dispatch.sum(a, **arguments)
     np.testing.assert_array_equal(by_kernels, by_numpy)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 16, 17, 100, 255, 256, 257, 2047, 2048, 4097, 20_000])
+@pytest.mark.parametrize("form", ["vector", "matrix", "read-only", "unaligned", "big-endian"])
+def test_the_kernel_for_float32_vectors_adds_in_the_same_order(n, form):
+    a = np.random.default_rng(n).standard_normal(n).astype(np.float32)
+    a.flags.writeable = form != "read-only"
+    shaped = a.reshape(1, n, 1) if form == "matrix" else a.astype(">f4") if form == "big-endian" else a
+    if form == "unaligned":
+        shaped = np.frombuffer(b"." + a.tobytes(), np.uint8)[1:].view(np.float32)
+    kernel = kernels.load(*kernels.VECTOR)
+    double = np.dtype(np.float64)
+    expected = summation.sum_rows(a.reshape(1, n, 1), double, double)[0, 0]
+    assert kernel(a) == expected
+    for found in ({}, {"vector": kernel}):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("dispatch_cpu.sum._routes", found)
+            assert dispatch.sum(shaped) == np.float32(expected)
+
+
+def test_float32_vectors_of_zeros_and_of_nothing(compiled):
+    for values in ([], [-0.0], [-0.0, -0.0], [-0.0] * 3000):
+        assert not np.signbit(dispatch.sum(np.array(values, np.float32)))
+
+
+@pytest.mark.parametrize("axis", [0, 1, -2, (0, 1), None])
+@pytest.mark.parametrize("dtype", ["f", "d", "D"])
+def test_out_and_keepdims_change_no_bit(dtype, axis):
+    a = np.random.default_rng(5).standard_normal((40, 11)).astype(dtype)
+    expected = dispatch.sum(a, axis=axis)
+    kept = dispatch.sum(a, axis=axis, keepdims=True)
+    np.testing.assert_array_equal(kept.reshape(np.shape(expected)), expected)
+    assert kept.shape == np.sum(a, axis=axis, keepdims=True).shape
+    out = np.empty_like(expected)
+    assert dispatch.sum(a, axis=axis, out=out) is out
+    np.testing.assert_array_equal(out, expected)
 
 
 ONES = np.ones((2, 3))
@@ -149,7 +185,7 @@ ERRORS = [
 def test_errors_are_numpys(large, number, monkeypatch):
     if large:
         monkeypatch.setattr("dispatch_cpu.sum.SMALL", 0)
-        monkeypatch.setattr("dispatch_cpu.sum.MEDIUM", 0)
+        monkeypatch.setattr("dispatch_cpu.sum.UNHURRIED", {})
     arguments = ERRORS[number]
     with pytest.raises(Exception) as expected:  # noqa: PT011 - whatever NumPy raises
         np.sum(ONES, **arguments)

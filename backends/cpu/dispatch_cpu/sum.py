@@ -24,9 +24,10 @@ PACKED = 1 << 16
 def sum_array(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
     """Return ``numpy.sum`` of a plain ndarray, as accurate as the documentation says."""
     if dtype is None and out is None and initial is NO_VALUE and where is NO_VALUE:
+        char, size = a.dtype.char, a.size
         if (
-            a.dtype.char == "f"
-            and 0 < a.size < VECTOR
+            char == "f"
+            and 0 < size < VECTOR
             and (axis is None or (a.ndim == 1 and type(axis) is int and axis in (0, -1)))
             and keepdims is False
             and a.flags.c_contiguous
@@ -34,7 +35,9 @@ def sum_array(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, i
             result = _sum_vector(a)
             if result is not None:
                 return result
-        if a.size < SMALL or (a.size < MEDIUM and a.ndim == 1 and a.dtype.char in EXACT):
+        if size < SMALL or (
+            size < UNHURRIED.get(char, 0) and (a.ndim == 1 or _adds_accurately(a, axis, char, masked=False))
+        ):
             return _sum_small(a, axis, keepdims)
         if type(axis) is int or axis is None:
             key = (a.shape, a.strides, a.dtype.num, a.dtype.isnative, axis, keepdims)
@@ -47,6 +50,11 @@ def sum_array(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, i
                 result = route.take(a)
                 if result is not None:
                     return result
+    elif _is_only_stored(a, dtype, out, initial, where):
+        sums = sum_array(a, axis, None, None, keepdims, NO_VALUE, NO_VALUE)
+        if sums.shape == out.shape:
+            np.copyto(out, sums)
+            return out
     elif _numpy_is_accurate(a, axis, dtype, out, where):
         mask = True if where is NO_VALUE else where
         return np.add.reduce(a, axis, dtype, out, keepdims, initial, mask)  # type: ignore[call-overload]
@@ -62,11 +70,8 @@ VECTOR = 1 << 16
 PATIENCE = 64
 """How many sums of a few float32 elements a process takes before it asks for that kernel."""
 
-MEDIUM = 1 << 14
-"""The same for a vector in whose own dtype NumPy is accurate."""
-
-EXACT = "?bBhHiIlLqQdD"
-"""Those dtypes, by character."""
+UNHURRIED = dict.fromkeys("?bBhHiIlLqQ", 1 << 14) | {"d": 1 << 20, "D": 1 << 19}
+"""Elements, by character of the dtype, below which no kernel is faster where NumPy adds accurately in that dtype."""
 
 ROUTES = 4096
 """How many layouts are remembered."""
@@ -82,17 +87,32 @@ _small_vectors = itertools.count()
 def _sum_vector(a: NDArray[np.float32]) -> np.float32 | None:
     """Return the sum of all elements of a C-contiguous array; None where it is not finite."""
     vector = a if a.ndim == 1 else a.reshape(-1)
-    if not (a.flags.aligned and a.dtype.isnative):
+    if not (a.dtype.isnative and a.flags.aligned):
         vector = vector.astype(np.float32)
-    kernel = None
-    if a.size >= SMALL or next(_small_vectors) >= PATIENCE:
+    kernel = _routes.get("vector")
+    if kernel is None and (a.size >= SMALL or next(_small_vectors) >= PATIENCE):
         kernel = kernels.find(*kernels.VECTOR)
+        if kernel is not None:
+            _routes["vector"] = kernel
     if kernel is None:
         double = np.dtype(np.float64)
         total = summation.sum_rows(vector.reshape(1, -1, 1), double, double).item() + 0.0
     else:
         total = kernel(vector)
     return np.float32(total) if total - total == 0 else None
+
+
+def _is_only_stored(a: NDArray[Any], dtype: Any, out: Any, initial: Any, where: Any) -> bool:
+    """Whether the sum is what it would be without `out`, which takes it as it is."""
+    return (
+        type(out) is np.ndarray
+        and out.flags.writeable
+        and a.dtype.char in "efdFD"
+        and out.dtype.char == a.dtype.char
+        and dtype is None
+        and initial is NO_VALUE
+        and where is NO_VALUE
+    )
 
 
 def _numpy_is_accurate(a: NDArray[Any], axis: Any, dtype: Any, out: Any, where: Any) -> bool:
@@ -105,15 +125,11 @@ def _numpy_is_accurate(a: NDArray[Any], axis: Any, dtype: Any, out: Any, where: 
 
 def _adds_accurately(a: NDArray[Any], axis: Any, char: str, masked: bool) -> bool:
     """Whether NumPy adds exactly, at most `SERIAL` elements, or in pairs: along the innermost axis in memory alone."""
-    if char not in "efdFD":
-        return True
     if char not in "dD":
-        return False
-    if axis is None:
-        return a.size <= summation.SERIAL or (a.flags.forc and not masked)
-    if type(axis) is not int or not -a.ndim <= axis < a.ndim:
-        return a.size <= summation.SERIAL
-    return a.shape[axis] <= summation.SERIAL or (a.strides[axis] == a.itemsize and not masked)
+        return char not in "efF"
+    if type(axis) is int and -a.ndim <= axis < a.ndim:
+        return (a.strides[axis] == a.itemsize and not masked) or a.shape[axis] <= summation.SERIAL
+    return (axis is None and a.flags.forc and not masked) or a.size <= summation.SERIAL
 
 
 def _sum_small(a: NDArray[Any], axis: Any, keepdims: Any) -> Any:
@@ -124,8 +140,10 @@ def _sum_small(a: NDArray[Any], axis: Any, keepdims: Any) -> Any:
         narrow = a.dtype.type
         return total.astype(narrow) if type(total) is np.ndarray else narrow(total)
     if not (a.ndim == 1 or _adds_accurately(a, axis, char, masked=False)):
-        if a.ndim == 2 and type(axis) is int and 0 <= axis < 2 and keepdims is False:
-            return np.add.reduce(np.ascontiguousarray(a if axis else a.T), 1)
+        # NumPy adds in pairs only along the innermost axis in memory.
+        if a.ndim == 2 and type(axis) is int and -2 <= axis < 2 and type(keepdims) is bool:
+            total = np.add.reduce(np.ascontiguousarray(a.T if axis in (0, -2) else a), 1)
+            return np.expand_dims(total, axis) if keepdims else total
         return _sum_any(a, axis, None, None, keepdims, NO_VALUE, NO_VALUE)
     return np.add.reduce(a, axis, None, None, keepdims)  # type: ignore[call-overload]
 
