@@ -75,8 +75,12 @@ def sum(
     np.int64(499999500000)
     """
     a = as_operand(a)
-    if type(a) is np.ndarray and out is None and where is NO_VALUE:
-        route = _kept_route(a, axis, dtype, keepdims, initial, backend)
+    if (
+        type(a) is np.ndarray
+        and (out is None or type(out) is np.ndarray)
+        and (where is NO_VALUE or type(where) is np.ndarray)
+    ):
+        route = _kept_route(a, axis, dtype, out, keepdims, initial, where, backend)
     else:
         route = select(call_of(a, axis, dtype, out, keepdims, initial, where), *context.in_force(backend))
     return route.backend.sum(a, axis, dtype, out, keepdims, initial, where, device=route.device)
@@ -96,18 +100,27 @@ MOST_ROUTES = 4096
 
 
 def _kept_route(
-    a: NDArray[Any], axis: Any, dtype: Any, keepdims: bool, initial: Any, backend: BackendLike | None
+    a: NDArray[Any],
+    axis: Any,
+    dtype: Any,
+    out: Any,
+    keepdims: bool,
+    initial: Any,
+    where: Any,
+    backend: BackendLike | None,
 ) -> Route:
-    """Return who sums a plain array: one look-up finds what was decided for calls that are alike for `supports`."""
+    """Return who sums plain arrays: one look-up finds what was decided for calls that are alike for `supports`."""
     request = context.current() if backend is None else parse(backend)
     routes = registry.table().routes
-    key = (request, a.dtype, a.shape, axis, dtype, keepdims, initial is NO_VALUE)
+    key: tuple[Any, ...] = (request, a.dtype, a.shape, axis, dtype, keepdims, initial is NO_VALUE)
+    if out is not None or where is not NO_VALUE:
+        key = (*key, *(None if x is None or x is NO_VALUE else (x.dtype, x.shape) for x in (out, where)))
     try:
         route: Route | None = routes.get(key)
     except TypeError:  # an argument that cannot be hashed, such as a list of axes
-        return select(call_of(a, axis, dtype, None, keepdims, initial, NO_VALUE), *context.in_force(backend))
+        return select(call_of(a, axis, dtype, out, keepdims, initial, where), *context.in_force(backend))
     if route is None:
-        route = select(call_of(a, axis, dtype, None, keepdims, initial, NO_VALUE), *context.in_force(backend))
+        route = select(call_of(a, axis, dtype, out, keepdims, initial, where), *context.in_force(backend))
         if request.reusable:
             if len(routes) >= MOST_ROUTES:
                 routes.clear()
