@@ -50,14 +50,14 @@ def sum_array(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, i
                 result = route.take(a)
                 if result is not None:
                     return result
+    elif _numpy_is_accurate(a, axis, dtype, out, where):
+        mask = True if where is NO_VALUE else where
+        return np.add.reduce(a, axis, dtype, out, keepdims, initial, mask)  # type: ignore[call-overload]
     elif _is_only_stored(a, dtype, out, initial, where):
         sums = sum_array(a, axis, None, None, keepdims, NO_VALUE, NO_VALUE)
         if sums.shape == out.shape:
             np.copyto(out, sums)
             return out
-    elif _numpy_is_accurate(a, axis, dtype, out, where):
-        mask = True if where is NO_VALUE else where
-        return np.add.reduce(a, axis, dtype, out, keepdims, initial, mask)  # type: ignore[call-overload]
     return _sum_any(a, axis, dtype, out, keepdims, initial, where)
 
 
