@@ -20,13 +20,13 @@ from numba.extending import intrinsic, overload, register_jitable
 from dispatch_cpu.summation import LANES, SERIAL
 
 AHEAD = 4096
-"""Bytes from the short rows that are added to those fetched from memory: the processor alone does not run ahead."""
+"""Bytes from what is added in one run to what is fetched from memory: the processor alone does not run ahead."""
 
 LINE = 64
 """Bytes that memory delivers at once."""
 
 GROUP = 3
-"""Rows that are added to a lane while it is in a register; it divides the 15 after the first."""
+"""Separate rows that are added to a lane while it is in a register; it divides the 15 after the first."""
 
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False, "error_model": "numpy"}
 
@@ -170,6 +170,14 @@ def add_lanes(x, mask, start, step, stride, rows, width, rest, stage):
     for lane in range(width):
         stage[lane] = element(x, mask, start + place(lane, stride), stage)
     r = 1
+    if step == place(width, stride):
+        # One run of memory: ask for it ahead, a row at a time.
+        ahead = start + max(AHEAD // x.itemsize, step)
+        while r < rows:
+            fetch_elements(x, ahead + r * step, step)
+            for lane in range(width):
+                stage[lane] += element(x, mask, start + r * step + place(lane, stride), stage)
+            r += 1
     while r + GROUP <= rows:
         for lane in range(width):
             value = stage[lane]
