@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dispatch import context
 from dispatch.operations.call import Call, describe
 from dispatch.request import BackendLike
-from dispatch.selection import select
+from dispatch.selection import Route, select
+
+if TYPE_CHECKING:
+    from dispatch.solvers import EigshResult
 
 
 def eigsh(
@@ -115,18 +118,30 @@ def eigsh(
     >>> bool(abs(A @ v - v * w).max() < 1e-12)
     True
     """
+    # The solver is imported by the first call that needs it, so that `import dispatch` stays light.
+    from dispatch.solvers import NoConvergence
+
     call = call_of(
         A, k, M, sigma, which, v0, ncv, maxiter, tol, return_eigenvectors, Minv, OPinv, mode, rng,
         preconditioner, callback, progress, return_info,
     )  # fmt: skip
     route = select(call, *context.in_force(hardware_of(backend)))
-    result = route.backend.eigsh(call.arguments["problem"], device=route.device)
+    try:
+        result = _signed(route.backend.eigsh(call.arguments["problem"], device=route.device), route)
+    except NoConvergence as error:
+        error.approximations = _signed(error.approximations, route)
+        raise
     values: tuple[Any, ...] = (result.eigenvalues,)
     if return_eigenvectors:
         values = (*values, result.eigenvectors)
     if return_info:
-        values = (*values, replace(result.info, backend=route.backend.name, device=route.device.name))
+        values = (*values, result.info)
     return values if len(values) > 1 else values[0]
+
+
+def _signed(result: EigshResult, route: Route) -> EigshResult:
+    """Return a result whose info names the backend and the device that it comes from."""
+    return replace(result, info=replace(result.info, backend=route.backend.name, device=route.device.name))
 
 
 def call_of(
@@ -150,7 +165,6 @@ def call_of(
     return_info: bool,  # noqa: ARG001 - no matter to a backend
 ) -> Call:
     """Check the arguments of `eigsh` and return what backends are told about the call."""
-    # The solver is imported by the first call that needs it, so that `import dispatch` stays light.
     from dispatch.solvers import prepare
 
     problem = prepare(

@@ -62,7 +62,8 @@ class BlockEngine(ABC):
     def operator(self, matrix: csr_array | NDArray[Any] | LinearOperator) -> Operator:
         """Return a handle on a matrix of any shape, for `apply`: those of a multigrid hierarchy are not n-by-n.
 
-        A sparse or dense matrix moves to the device. A `LinearOperator` stays the caller's: it is applied on the host.
+        A sparse or dense matrix moves to the device. A `LinearOperator` stays the caller's: it is applied on the host,
+        and those of the solver check their products.
         """
 
     @abstractmethod

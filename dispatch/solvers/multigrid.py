@@ -10,6 +10,7 @@ versus Gauss-Seidel", J. Comput. Phys. 188 (2003).
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,10 +21,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix, diags_array
 from scipy.sparse.linalg import norm
 
+from dispatch.errors import one_line
 from dispatch.solvers.chebyshev import recurrence
 from dispatch.solvers.engine import Block, BlockEngine, Operator, Small
 from dispatch.solvers.pencil import Pencil
-from dispatch.solvers.polynomial_preconditioners import Rate, better_shift, cannot_be_negative, unit_diagonal
+from dispatch.solvers.polynomial_preconditioners import Rate, better_shift, cannot_be_negative, low_end, unit_diagonal
 from dispatch.solvers.preconditioners import Preconditioner, State
 from dispatch.solvers.problem import EigenProblem
 
@@ -59,6 +61,14 @@ class Level:
     halfwidth: float
 
 
+class HierarchyError(ValueError):
+    """A matrix for which PyAMG makes no hierarchy: it is far from positive definite, or has no links to aggregate."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"preconditioner 'amg' cannot be set up: {why}; use 'chebyshev-jacobi'")
+        self.why = why
+
+
 class Multigrid(Preconditioner):
     """A symmetric V-cycle of smoothed aggregation for ``D^(-1/2) (A - σ M) D^(-1/2)``, D being the diagonal.
 
@@ -69,14 +79,24 @@ class Multigrid(Preconditioner):
     ----------
     complexity : float
         Stored elements of all levels' matrices, in those of the finest: what a cycle costs.
+
+    Raises
+    ------
+    ValueError
+        When A is an operator or has a negative element on its diagonal; `HierarchyError` when PyAMG fails.
+    ModuleNotFoundError
+        When PyAMG is not installed.
     """
 
     name = "amg"
 
     def __init__(self, reason: str, problem: EigenProblem, pencil: Pencil, bounds: tuple[float, float]) -> None:
+        if not available():
+            raise ModuleNotFoundError("preconditioner 'amg' needs PyAMG: pip install 'array-dispatch[amg]'")
         self.reason = reason
         self._pencil, self._dtype, self._rate = pencil, problem.dtype, Rate()
-        known = pencil.generalized or cannot_be_negative(pencil.scaled_A, unit_diagonal(pencil, self.name)[0])
+        A = low_end(pencil, self.name)
+        known = pencil.generalized or cannot_be_negative(A, unit_diagonal(A)[0])
         self._shift_to(0.0 if known else min(bounds[0], 0.0))
 
     def __call__(self, R: Block, state: State) -> Block:
@@ -84,18 +104,26 @@ class Multigrid(Preconditioner):
         engine, p = self._pencil.engine, len(state.theta)
         shift = better_shift(self._shift, state, self._rate.slow(state))
         if shift is not None:
-            self._shift_to(shift)
+            # Where there is no hierarchy at the better shift, the one at hand still serves.
+            with contextlib.suppress(HierarchyError):
+                self._shift_to(shift)
         self._pencil.applications += 2 * SMOOTHING * p
         return engine.apply(self._scaling, self._cycle(0, engine.apply(self._scaling, R), np.eye(p)))
 
     def _shift_to(self, shift: float) -> None:
         engine = self._pencil.engine
-        matrix, root = unit_diagonal(self._pencil, self.name, shift)
+        matrix, root = unit_diagonal(low_end(self._pencil, self.name, shift))
+        try:
+            # What PyAMG and LAPACK divide by zero comes out as an error or as a number that is not finite.
+            with np.errstate(all="ignore"):
+                hierarchy = _aggregated(csr_array(matrix), 1.0 / root)
+                levels = _to_engine(engine, hierarchy, self._dtype)
+        except Exception as error:
+            raise HierarchyError(f"PyAMG found no hierarchy for A ({one_line(error)})") from error
         self._shift = shift
-        hierarchy = _aggregated(csr_array(matrix), 1.0 / root)
         self.complexity = sum(level.A.nnz for level in hierarchy) / hierarchy[0].A.nnz
         self._scaling = engine.operator(diags_array(root, format="csr", dtype=self._dtype))
-        self._levels, self._coarsest = _to_engine(engine, hierarchy, self._dtype)
+        self._levels, self._coarsest = levels
 
     def _cycle(self, depth: int, B: Block, eye: Small) -> Block:
         engine = self._pencil.engine

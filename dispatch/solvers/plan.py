@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dispatch.solvers.dense import dense_is_better
+from dispatch.solvers.preconditioner_choice import suited
 from dispatch.solvers.problem import EigenProblem
+from dispatch.solvers.spectral_bounds import gershgorin_bounds
 from dispatch.solvers.start import guards
 from dispatch.solvers.way_to_shift import choose_way, smallest_magnitudes
 
@@ -14,13 +18,25 @@ def plan(problem: EigenProblem) -> str:
         return f"dense, by LAPACK: n = {problem.n} is small"
     problem = smallest_magnitudes(problem)
     if problem.sigma is None:
-        asked = problem.preconditioner
-        if not (asked is None or isinstance(asked, str)):
-            return f"LOBPCG for {problem.which}, the caller's preconditioner"
-        evidence = "bounds of the spectrum, the diagonal and the pattern"
-        chosen = f", to be chosen from the {evidence}" if asked == "auto" else ""
-        return f"LOBPCG for {problem.which}, preconditioner {asked!r}{chosen}"
+        return _extremal(problem)
     if problem.which == "SM" and problem.mode != "cayley":
-        return "LOBPCG on A - sigma M, without an inverse"
+        M = problem.A if problem.mode == "buckling" else problem.M
+        largest = _extremal(replace(problem, M=M, sigma=None, which="LM"))
+        return f"{largest}; on A - sigma M, without an inverse"
     choice = choose_way(problem)
     return f"LOBPCG at sigma = {problem.sigma:g}, {problem.mode}, by {choice.way}: {choice.reason}"
+
+
+def _extremal(problem: EigenProblem) -> str:
+    asked = problem.preconditioner
+    if asked is None or asked == "none":
+        name, reason = "none", "asked for"
+    elif not isinstance(asked, str):
+        name, reason = "given", "given by the caller"
+    elif asked != "auto":
+        name, reason = asked, "asked for"
+    else:
+        name, reason = suited(problem, gershgorin_bounds(problem.A))
+        if name == "amg":
+            reason += ", unless its hierarchy turns out to be dense"
+    return f"LOBPCG for {problem.which}, preconditioner {name}: {reason}"

@@ -111,7 +111,7 @@ class ChebyshevJacobi(Preconditioner):
 
     def _shift_to(self, shift: float) -> None:
         engine = self._pencil.engine
-        matrix, root = unit_diagonal(self._pencil, "chebyshev-jacobi", shift)
+        matrix, root = unit_diagonal(low_end(self._pencil, "chebyshev-jacobi", shift))
         self._shift = shift
         self._scaling = engine.operator(diags_array(root, format="csr", dtype=self._dtype))
         self._operator = engine.operator(matrix.astype(self._dtype))
@@ -137,8 +137,8 @@ def cannot_be_negative(*matrices: Operand) -> bool:
     return any(gershgorin_lower_bound(matrix) >= 0.0 for matrix in matrices)
 
 
-def unit_diagonal(pencil: Pencil, name: str, shift: float = 0.0) -> tuple[Any, NDArray[np.float64]]:
-    """Return ``D^(-1/2) (A - σ M) D^(-1/2)`` on the host, and the diagonal of ``D^(-1/2)``, for a shift σ.
+def low_end(pencil: Pencil, name: str, shift: float = 0.0) -> csr_array | NDArray[Any]:
+    """Return ``A - σ M`` on the host for a shift σ, for the preconditioner of that name.
 
     Raises
     ------
@@ -150,13 +150,19 @@ def unit_diagonal(pencil: Pencil, name: str, shift: float = 0.0) -> tuple[Any, N
         raise ValueError(f"preconditioner {name!r} needs the elements of A, and A is an operator: give a matrix")  # noqa: TRY004 - the option does not fit
     if shift and not isinstance(pencil.scaled_M, LinearOperator):
         identity = eye_array(pencil.n, format="csr") if isinstance(matrix, csr_array) else np.eye(pencil.n)
-        matrix = matrix - shift * (identity if pencil.scaled_M is None else pencil.scaled_M)
-    diagonal = np.asarray(matrix.diagonal().real, np.float64)
-    if not shift and diagonal.min() < 0.0:
+        return matrix - shift * (identity if pencil.scaled_M is None else pencil.scaled_M)
+    least = float(matrix.diagonal().real.min())
+    if least < 0.0:
         raise ValueError(
             f"preconditioner {name!r} needs a diagonal without negative elements, and A's goes down to "
-            f"{diagonal.min() * pencil.eigenvalue_scale:.3g}; use 'chebyshev'"
+            f"{least * pencil.scale_A:.3g}; use 'chebyshev'"
         )
+    return matrix
+
+
+def unit_diagonal(matrix: csr_array | NDArray[Any]) -> tuple[Any, NDArray[np.float64]]:
+    """Return ``D^(-1/2) A D^(-1/2)``, D being the diagonal of A, and the diagonal of ``D^(-1/2)``."""
+    diagonal = np.asarray(matrix.diagonal().real, np.float64)
     # An isolated node of a graph has a zero there, and in all of its row: any number scales it.
     diagonal = np.where(diagonal > 0.0, diagonal, max(float(diagonal.max()), np.finfo(np.float64).tiny))
     root = 1.0 / np.sqrt(diagonal)

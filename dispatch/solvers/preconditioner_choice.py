@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers.engine import Block
-from dispatch.solvers.multigrid import Multigrid, available
+from dispatch.solvers.multigrid import HierarchyError, Multigrid, available
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.polynomial_preconditioners import (
     Chebyshev,
@@ -19,7 +19,7 @@ from dispatch.solvers.polynomial_preconditioners import (
     unit_diagonal,
 )
 from dispatch.solvers.preconditioners import Nothing, Preconditioner, Product, jacobi
-from dispatch.solvers.problem import EigenProblem
+from dispatch.solvers.problem import EigenProblem, Operand
 
 BADLY_SCALED = 100.0
 """Ratio of the largest to the smallest element of a diagonal from which its metric is the better one."""
@@ -89,38 +89,63 @@ def choose_preconditioner(
         )
     if asked != "auto":
         return make(asked, "asked for")
-    if bounds[1] - bounds[0] <= 1e3 * problem.eps * max(map(abs, bounds)):
-        return make("none", "A is a multiple of the identity")
-    ratio = _diagonal_ratio(pencil) if problem.which == "SA" else None
+    name, reason = suited(problem, bounds)
+    if name == "amg":
+        try:
+            multigrid = Multigrid(reason, problem, pencil, bounds)
+        except HierarchyError as error:
+            reason += f", but {error.why}"
+        else:
+            if multigrid.complexity <= DENSE_HIERARCHY:
+                return multigrid
+            reason += f", but its multigrid hierarchy stores {multigrid.complexity:.2g} times what A does"
+        # Where nothing but the size speaks for multigrid, the filter in A itself is the better one.
+        metric = pencil.generalized or (_diagonal_ratio(problem.A) or 0.0) > BADLY_SCALED
+        name = "chebyshev-jacobi" if metric else "chebyshev"
+    return make(name, reason)
+
+
+def suited(problem: EigenProblem, bounds: tuple[float, float]) -> tuple[str, str]:
+    """Return the name of the preconditioner that the evidence speaks for, and the reason, without a product with A.
+
+    Parameters
+    ----------
+    problem : EigenProblem
+        Its `sigma` is None.
+    bounds : (lower, upper)
+        Bounds of the spectrum of A, in any scale.
+    """
+    size = max(map(abs, bounds))
+    if np.isfinite(size) and bounds[1] - bounds[0] <= 1e3 * problem.eps * size:
+        return "none", "A is a multiple of the identity"
+    generalized = problem.M is not None
+    ratio = _diagonal_ratio(problem.A) if problem.which == "SA" else None
     if ratio is not None:
-        unfit = "a generalized problem" if pencil.generalized else ""
+        unfit = "a generalized problem" if generalized else ""
         if ratio > BADLY_SCALED:
             unfit = f"the diagonal of A varies by a factor of {ratio:.2g}"
         large = f"n = {problem.n} is large" if problem.n >= LARGE else ""
-        if (unfit or large) and problem.n >= WORTH_A_HIERARCHY and _mesh_like(pencil) and available():
-            multigrid = Multigrid(f"{unfit or large}, and A is like the matrix of a mesh", problem, pencil, bounds)
-            if multigrid.complexity <= DENSE_HIERARCHY:
-                return multigrid
+        if (unfit or large) and problem.n >= WORTH_A_HIERARCHY and _mesh_like(problem.A) and available():
+            return "amg", f"{unfit or large}, and A is like the matrix of a mesh"
         if unfit:
-            return make("chebyshev-jacobi", unfit)
-    if pencil.generalized:
-        name = "none" if isinstance(pencil.scaled_A, LinearOperator) else "jacobi"
-        return make(name, "a generalized problem: a filter in A alone would not fit")
-    return make("chebyshev", "any matrix whose products are all that is known")
+            return "chebyshev-jacobi", unfit
+    if generalized:
+        name = "none" if isinstance(problem.A, LinearOperator) else "jacobi"
+        return name, "a generalized problem: a filter in A alone would not fit"
+    return "chebyshev", "any matrix whose products are all that is known"
 
 
-def _diagonal_ratio(pencil: Pencil) -> float | None:
+def _diagonal_ratio(A: Operand) -> float | None:
     """Return how much the positive elements of A's diagonal vary; None where it is not known or has negative ones."""
-    if not isinstance(pencil.scaled_A, csr_array | np.ndarray):
+    if isinstance(A, LinearOperator):
         return None
-    diagonal = pencil.scaled_A.diagonal().real
+    diagonal = np.asarray(A.diagonal().real, np.float64)
     positive = diagonal[diagonal > 0.0]
     return float(positive.max() / positive.min()) if len(positive) and diagonal.min() >= 0.0 else None
 
 
-def _mesh_like(pencil: Pencil) -> bool:
+def _mesh_like(A: Operand) -> bool:
     """Return whether A is positive semidefinite, mostly negative off its diagonal, and has rows of like length."""
-    A = pencil.scaled_A
     if not isinstance(A, csr_array):
         return False
     negative = np.count_nonzero(A.data.real < 0.0)
@@ -128,4 +153,4 @@ def _mesh_like(pencil: Pencil) -> bool:
     lengths = np.diff(A.indptr)
     if not (negative >= 0.9 * off_diagonal > 0 and lengths.max() <= LONGEST_ROW * lengths.mean()):
         return False
-    return cannot_be_negative(A, unit_diagonal(pencil, "amg")[0])
+    return cannot_be_negative(A, unit_diagonal(A)[0])

@@ -101,8 +101,6 @@ class NoConvergence(ArpackNoConvergence):  # type: ignore[misc]
         Their residual norms.
     approximations : EigshResult
         All k pairs as far as they came, the unconverged among them, with their residual norms in its `info`.
-    info : EigshInfo
-        How far the solver came.
     """
 
     def __init__(self, message: str, approximations: EigshResult, accurate: NDArray[np.bool_]) -> None:
@@ -111,9 +109,13 @@ class NoConvergence(ArpackNoConvergence):  # type: ignore[misc]
         # SciPy's class would put "ARPACK error -1" before the message.
         self.args = (message,)
         self.approximations = approximations
-        self.info = approximations.info
-        self.residual_norms = self.info.residual_norms[accurate]
+        self.residual_norms = approximations.info.residual_norms[accurate]
         self._accurate = accurate
+
+    @property
+    def info(self) -> EigshInfo:
+        """How far the solver came."""
+        return self.approximations.info
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.args[0], self.approximations, self._accurate)

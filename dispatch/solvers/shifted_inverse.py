@@ -82,13 +82,11 @@ def _build(problem: EigenProblem, pencil: Pencil, shift: float, way: Way) -> Inv
     if way == "inner iteration":
         return _iteration(problem, A, M, shift, dtype)
     if way == "sparse factors":
-        C = shifted(A, M, shift, problem.n, dtype)
-        return Refined(SparseFactors(C), C)
+        return SparseFactors(shifted(A, M, shift, problem.n, dtype))
     if isinstance(A, LinearOperator):
         pencil.applications += problem.n
     dense_M = None if M is None else as_dense(M, problem)
-    C = shifted(as_dense(A, problem), dense_M, shift, problem.n, dtype)
-    return Refined(DenseFactors(C), C)
+    return DenseFactors(shifted(as_dense(A, problem), dense_M, shift, problem.n, dtype))
 
 
 def shifted(A: Operand, M: Operand | None, shift: float, n: int, dtype: np.dtype[Any]) -> Any:

@@ -37,6 +37,13 @@ def gershgorin_lower_bound(matrix: Operand) -> float:
     return float(np.where(abs(bounds) <= rounding, 0.0, bounds).min())
 
 
+def gershgorin_bounds(matrix: Operand) -> tuple[float, float]:
+    """Return numbers that no eigenvalue of an explicit matrix lies below and above."""
+    if isinstance(matrix, LinearOperator):
+        return -np.inf, np.inf
+    return gershgorin_lower_bound(matrix), -gershgorin_lower_bound(-matrix)
+
+
 def lanczos_bounds(pencil: Pencil, start: Block, steps: int = STEPS) -> tuple[float, float]:
     """Return a lower and an upper bound of the spectrum of A, from `steps` products with A.
 

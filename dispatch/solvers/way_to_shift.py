@@ -11,7 +11,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers.factor_cost import FactorCost, available_memory, factor_cost
 from dispatch.solvers.problem import EigenProblem
-from dispatch.solvers.spectral_bounds import gershgorin_lower_bound
+from dispatch.solvers.spectral_bounds import gershgorin_bounds, gershgorin_lower_bound
 
 DENSE_FACTORS_BELOW = 4096
 """Order up to which an operator is written out as a dense matrix, by as many products, and factorised."""
@@ -77,7 +77,8 @@ def _one_sided(problem: EigenProblem) -> bool:
     """Return whether Gershgorin's circles show that all eigenvalues are on one side of the shift."""
     if problem.M is not None or problem.sigma is None:
         return False
-    return gershgorin_lower_bound(problem.A) >= problem.sigma or -gershgorin_lower_bound(-problem.A) <= problem.sigma
+    lower, upper = gershgorin_bounds(problem.A)
+    return lower >= problem.sigma or upper <= problem.sigma
 
 
 def _direct_seconds(problem: EigenProblem, cost: FactorCost) -> float:

@@ -190,6 +190,8 @@ class EigshConformance(Conformance):
             broken.data[5] = bad
             with pytest.raises(ValueError, match="A contains NaN or infinity"):
                 self.eigsh(broken, 3)
+            with pytest.raises(ValueError, match="A: the operator returned NaN or infinity"):
+                self.eigsh(aslinearoperator(broken), 3)
         with pytest.raises(ValueError, match="A has shape"):
             self.eigsh(A[:, :-1], 3)
         with pytest.raises(ValueError, match="k is 0"):

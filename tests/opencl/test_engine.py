@@ -150,20 +150,6 @@ def test_rectangular_and_dense_operators(backend, dtype, shape):
         close(got, wide(A) @ wide(X), abs(wide(A)) @ abs(wide(X)), shape[1] * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize(
-    ("product", "message"),
-    [
-        (lambda X: X[:-1], r"the operator returned shape \(49, 2\) for a block of shape \(50, 2\)"),
-        (lambda X: X * np.nan, "the operator returned NaN or infinity for a finite block"),
-    ],
-)
-def test_a_wrong_operator_is_refused(backend, product, message):
-    engine = engine_for(backend, np.float32, 50)
-    operator = sla.LinearOperator((50, 50), matvec=product, matmat=product, dtype=np.float32)
-    with pytest.raises(ValueError, match=message):
-        engine.apply(engine.operator(operator), engine.upload(np.ones((50, 2))))
-
-
 @pytest.mark.parametrize("steps", [1, 5])
 def test_chebyshev_iteration(backend, dtype, steps):
     n, p = 600, 9

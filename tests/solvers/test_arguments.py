@@ -131,12 +131,14 @@ def test_no_convergence_says_so_in_its_own_words_and_can_be_pickled():
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"k": 3, "which": "SA"}, "LOBPCG for SA, preconditioner 'auto', to be chosen"),
-        ({"k": 3, "which": "SM"}, "LOBPCG for SA, preconditioner 'auto'"),
-        ({"k": 3, "preconditioner": None}, "LOBPCG for LM, preconditioner None"),
+        ({"k": 3, "which": "SA"}, "LOBPCG for SA, preconditioner chebyshev: any matrix whose products are all"),
+        ({"k": 3, "which": "SM"}, "LOBPCG for SA, preconditioner chebyshev: any matrix"),
+        ({"k": 3, "M": 2 * A, "which": "SA"}, "LOBPCG for SA, preconditioner chebyshev-jacobi: a generalized problem"),
+        ({"k": 3, "preconditioner": None}, "LOBPCG for LM, preconditioner none: asked for"),
+        ({"k": 3, "which": "SA", "preconditioner": "jacobi"}, "LOBPCG for SA, preconditioner jacobi: asked for"),
         ({"k": 3, "sigma": 1.5}, "LOBPCG at sigma = 1.5, normal, by sparse factors: factors of about"),
-        ({"k": 3, "sigma": 1.5, "which": "SM"}, "LOBPCG on A - sigma M, without an inverse"),
-        ({"k": 3, "preconditioner": A}, "LOBPCG for LM, the caller's preconditioner"),
+        ({"k": 3, "sigma": 1.5, "which": "SM"}, "LOBPCG for LM, preconditioner chebyshev: any"),
+        ({"k": 3, "preconditioner": A}, "LOBPCG for LM, preconditioner given: given by the caller"),
         ({"k": 200}, "dense, by LAPACK: n = 400 is small"),
     ],
 )

@@ -45,12 +45,18 @@ def test_a_forked_child_makes_its_own_threads():
 
 
 def test_an_interrupt_leaves_a_process_that_works():
+    # A shell may have started this process with interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def interrupt(state):
         if state.iteration == 3:
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        dispatch.eigsh(A, 5, which="SA", callback=interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            dispatch.eigsh(A, 5, which="SA", callback=interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
     np.testing.assert_allclose(dispatch.eigsh(A, 5, which="SA")[0], SPECTRUM[:5], rtol=1e-11)
 
 

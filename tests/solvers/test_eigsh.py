@@ -208,6 +208,7 @@ def test_a_run_that_does_not_converge_raises_with_what_did():
     ) as caught:
         dispatch.eigsh(A, k=10, which="SA", maxiter=8)
     error = caught.value
+    assert (error.info.backend, error.info.device) == ("cpu", "cpu:0")
     assert isinstance(error, sla.ArpackNoConvergence)
     assert len(error.eigenvalues) == error.eigenvectors.shape[1] == len(error.residual_norms) < 10
     assert error.info.status == "maxiter"

@@ -76,7 +76,11 @@ def test_auto_chooses_by_the_evidence(monkeypatch):
     def chosen(A, **arguments):
         arguments = {"which": "SA", "maxiter": 400, **arguments}
         info = dispatch.eigsh(A, k=4, return_info=True, tol=1e-6, **arguments)[2]
-        return info.preconditioner.split("(")[0], info.reason
+        name = info.preconditioner.split("(")[0]
+        # What is said before the run is what is done in it.
+        plan = dispatch.explain("eigsh", A, k=4, **arguments).plan
+        assert plan.startswith(f"LOBPCG for {arguments['which']}, preconditioner {name}: {info.reason}")
+        return name, info.reason
 
     A, _ = laplacian(20, 21)
     assert chosen(A) == ("chebyshev", "any matrix whose products are all that is known")
@@ -95,6 +99,56 @@ def test_auto_chooses_by_the_evidence(monkeypatch):
         assert reason.endswith("and A is like the matrix of a mesh")
         monkeypatch.setattr("dispatch.solvers.preconditioner_choice.available", lambda: False)
         assert chosen(scaled_laplacian(20, 21))[0] == "chebyshev-jacobi"
+
+
+@needs_pyamg
+@pytest.mark.parametrize("error", [ValueError("array must not contain infs"), IndexError("7"), MemoryError()])
+def test_auto_goes_on_where_multigrid_fails(error, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    A = scaled_laplacian(20, 21)
+    monkeypatch.setattr("dispatch.solvers.preconditioner_choice.WORTH_A_HIERARCHY", 100)
+    monkeypatch.setattr("pyamg.smoothed_aggregation_solver", fail)
+    w, v, info = dispatch.eigsh(A, k=4, which="SA", return_info=True)
+    check(A, w, v, np.linalg.eigvalsh(A.toarray()), 4, "SA", 1e-13)
+    assert info.preconditioner.startswith("chebyshev-jacobi")
+    assert f"PyAMG found no hierarchy for A ({type(error).__name__}: {error})" in info.reason
+    with pytest.raises(ValueError, match=r"preconditioner 'amg' cannot be set up: .*; use 'chebyshev-jacobi'"):
+        dispatch.eigsh(A, k=4, which="SA", preconditioner="amg")
+
+
+def test_multigrid_without_pyamg_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(multigrid, "available", lambda: False)
+    with pytest.raises(
+        ModuleNotFoundError, match=r"preconditioner 'amg' needs PyAMG: pip install 'array-dispatch\[amg\]'"
+    ):
+        dispatch.eigsh(laplacian(20, 21)[0], k=4, which="SA", preconditioner="amg")
+
+
+@needs_pyamg
+def test_a_dense_hierarchy_is_given_up(monkeypatch):
+    monkeypatch.setattr("dispatch.solvers.preconditioner_choice.WORTH_A_HIERARCHY", 100)
+    monkeypatch.setattr("dispatch.solvers.preconditioner_choice.DENSE_HIERARCHY", 1.0)
+    info = dispatch.eigsh(scaled_laplacian(20, 21), k=4, which="SA", return_info=True)[2]
+    assert info.preconditioner.startswith("chebyshev-jacobi")
+    assert "but its multigrid hierarchy stores 1." in info.reason
+
+
+@needs_pyamg
+def test_multigrid_serves_complex_matrices_and_refuses_what_is_far_from_definite():
+    A, spectrum = laplacian(30, 31)
+    phase = sp.diags_array(np.exp(1j * np.random.default_rng(0).uniform(0, 6, 930)))
+    B = sp.csr_array(phase @ A @ phase.conj())
+    w, v, info = dispatch.eigsh(B, k=4, which="SA", preconditioner="amg", return_info=True)
+    check(B, w, v, spectrum, 4, "SA", 1e-13)
+    assert (info.method, info.preconditioner) == ("lobpcg", "amg")
+    indefinite = sp.csr_array(A - 3 * sp.eye_array(930))
+    with pytest.raises(ValueError, match="preconditioner 'amg' cannot be set up: PyAMG found no hierarchy for A"):
+        dispatch.eigsh(indefinite, k=4, M=mass(30, 31), which="SA", preconditioner="amg")
+    w, v, info = dispatch.eigsh(indefinite, k=4, M=mass(30, 31), which="SA", return_info=True)
+    exact = scipy.linalg.eigvalsh(indefinite.toarray(), mass(30, 31).toarray())
+    check(indefinite, w, v, exact, 4, "SA", 1e-12, mass(30, 31))
 
 
 def test_bad_scaling_costs_few_iterations():
