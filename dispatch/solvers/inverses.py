@@ -36,10 +36,9 @@ class Inverse(ABC):
 
 
 class Refined(Inverse):
-    """Another inverse, and one step of iterative refinement: for one that is less accurate than factors are.
+    """Another inverse, and one step of iterative refinement: what is solved is then C to the last bits.
 
-    Eigenvectors of the inverse of a slightly different matrix are not those of C, however far one iterates on it. What
-    factors lose, the corrections at the end of a run give back.
+    Eigenvectors of the inverse of a slightly different matrix are not those of C, however far one iterates on it.
     """
 
     def __init__(self, inverse: Inverse, C: Any) -> None:

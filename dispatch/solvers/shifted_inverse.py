@@ -26,6 +26,10 @@ NEAREST = 100
 """Distance from an eigenvalue, in units of ``ε ‖C‖``, below which a shift counts as that eigenvalue."""
 
 
+ACCURATE = 4
+"""Backward error of a solution, in units of ε, up to which factors serve without refinement: half a unit is usual."""
+
+
 def invert(problem: EigenProblem, pencil: Pencil, sigma: float, way: Way, norm: float) -> tuple[float, Inverse, float]:
     """Return the shift, the inverse at it, and an estimate of the norm of that.
 
@@ -82,11 +86,13 @@ def _build(problem: EigenProblem, pencil: Pencil, shift: float, way: Way) -> Inv
     if way == "inner iteration":
         return _iteration(problem, A, M, shift, dtype)
     if way == "sparse factors":
-        return SparseFactors(shifted(A, M, shift, problem.n, dtype))
+        C = shifted(A, M, shift, problem.n, dtype)
+        return _refined_where_needed(SparseFactors(C), C)
     if isinstance(A, LinearOperator):
         pencil.applications += problem.n
     dense_M = None if M is None else as_dense(M, problem)
-    return DenseFactors(shifted(as_dense(A, problem), dense_M, shift, problem.n, dtype))
+    C = shifted(as_dense(A, problem), dense_M, shift, problem.n, dtype)
+    return _refined_where_needed(DenseFactors(C), C)
 
 
 def shifted(A: Operand, M: Operand | None, shift: float, n: int, dtype: np.dtype[Any]) -> Any:
@@ -105,6 +111,19 @@ def shifted(A: Operand, M: Operand | None, shift: float, n: int, dtype: np.dtype
         C[np.diag_indices(n)] -= shift
         return C
     return C - shift * (M.toarray() if isinstance(M, csr_array) else M)
+
+
+def _refined_where_needed(factors: Inverse, C: Any) -> Inverse:
+    """Return factors as they are, or with refinement where pivots from the diagonal have made them inaccurate.
+
+    A step of refinement doubles the solves. Definite matrices do without, indefinite ones seldom: their factors grow.
+    """
+    n = C.shape[0]
+    b = np.random.default_rng(3).standard_normal((n, 1)).astype(C.dtype)
+    y = factors.solve(b)
+    norm = float(abs(C).sum(axis=1).max())
+    error = float(np.linalg.norm(b - C @ y) / (norm * np.linalg.norm(y)))
+    return factors if error <= ACCURATE * np.finfo(C.dtype).eps else Refined(factors, C)
 
 
 def _norm_of_inverse(inverse: Inverse, problem: EigenProblem) -> float:
