@@ -29,7 +29,7 @@ def plan(problem: EigenProblem) -> str:
 
 def _extremal(problem: EigenProblem) -> str:
     asked = problem.preconditioner
-    if asked is None or asked == "none":
+    if asked is None:
         name, reason = "none", "asked for"
     elif not isinstance(asked, str):
         name, reason = "given", "given by the caller"
