@@ -71,13 +71,14 @@ def test_tol_0_is_as_accurate_as_the_arithmetic(name, which, dtype):
     wide = dense.astype(np.result_type(dtype, np.float64))
     spectrum = np.linalg.eigvalsh(wide)
     norm, eps = abs(spectrum).max(), np.finfo(dtype).eps
-    w, v = dispatch.eigsh(A, k=6, which=which)
+    w, v, info = dispatch.eigsh(A, k=6, which=which, return_info=True)
     np.testing.assert_allclose(w, wanted(spectrum, 6, which), rtol=0, atol=32 * eps * norm)
     # In extended precision the residual is the one that the returned numbers have, with no rounding of its own.
     exact = np.result_type(dtype, np.longdouble)
     residual = wide.astype(exact) @ v.astype(exact) - v.astype(exact) * w.astype(np.longdouble)
-    # A dense product in single precision has an error of √n ε ‖A‖, which the solver's own residual does not show.
-    bound = 64 if np.dtype(dtype).itemsize == 4 and isinstance(A, np.ndarray) else 32
+    # Dense products in single precision have errors of √n ε ‖A‖ themselves: such a run may end above, and says so.
+    single_and_dense = np.dtype(dtype) == np.float32 and isinstance(A, np.ndarray)
+    bound = 64 if info.status == "floor" and single_and_dense else 32
     assert np.linalg.norm(residual.astype(wide.dtype), axis=0).max() <= bound * eps * norm
     assert abs(v.conj().T @ v - np.eye(6)).max() < 100 * eps
 
