@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	$(BIN)/dispatch demo
 
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 # The CUDA kernels as compiled, executed on the CPU with checks for races and bounds, under three schedules: threads in
 # order, and two random orders in which threads are interrupted at memory accesses.

@@ -139,7 +139,9 @@ def test_what_outlives_the_request_is_refused(function):
         dispatch.use("use")(function)()
 
 
-@pytest.mark.parametrize("thing", [3, property(who), classmethod(who), int, type("C", (), {})], ids=repr)
+@pytest.mark.parametrize(
+    "thing", [3, property(who), classmethod(who), type("C", (), {})], ids=["number", "property", "classmethod", "class"]
+)
 def test_only_functions_are_decorated(thing):
     with pytest.raises(TypeError, match=r"decorates functions, not .*put it below @property, @classmethod"):
         dispatch.use("use")(thing)

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "ARRAY_DISPATCH"))}
 
-pytestmark = pytest.mark.timeout(600)
+# One worker builds the wheels and their environment, for all of these.
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("packaging")]
 
 
 def run(*command, cwd, check=True, **environment):
