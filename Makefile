@@ -12,14 +12,17 @@ PLUGINS  := $(patsubst %/pyproject.toml,%,$(wildcard backends/*/pyproject.toml))
 demo: $(VENV)/.installed
 	$(BIN)/dispatch demo
 
+# One test process a core, each with one BLAS thread: more threads than cores wait for one another, many times slower.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	$(PYTEST)
 
 # The CUDA kernels as compiled, executed on the CPU with checks for races and bounds, under three schedules: threads in
 # order, and two random orders in which threads are interrupted at memory accesses.
 PTX_ON_CPU ?= ../shared/tools/ptx_on_cpu
 PTX_PYTEST := DISPATCH_CUDA_TESTS=ptx DISPATCH_CUDA_EVERY_KERNEL=1 PTX_ON_CPU=$(abspath $(PTX_ON_CPU)) \
-	$(BIN)/python -m pytest -q tests/cuda/on_device
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/cuda/on_device
 # Every kernel, for each way to read memory; single precision stands for the others, of which only constants differ.
 PTX_TESTS  ?= every_axis and float32-f or small or strided or slab or \
 	(gram or residual or chebyshev or combine or apply or columns) and float32 and not 5000x33
