@@ -16,12 +16,16 @@ The backend computes the *raw sums*: one for each kept index in the order of the
 layout's ``factor``, in the accumulator's dtype. `Reduction.finish` makes NumPy's result of them on the host; a device
 does the same with `Reduction.destination`.
 
+A device whose kernels add up one group a launch describes each launch as a `Pass`; one that cannot hold the operand
+takes it in slabs (`dispatch.reduction.slabs`).
+
 All of it works from shapes, strides and dtypes: an array of any library will do, and no element is touched.
 """
 
 from dispatch.reduction.arguments import prepare
-from dispatch.reduction.dtypes import accumulator_dtype, operation_dtype
+from dispatch.reduction.dtypes import accumulator_dtype, operation_dtype, real_part
 from dispatch.reduction.layout import Group, Layout
+from dispatch.reduction.passes import Pass
 from dispatch.reduction.reduction import Reduction
 
-__all__ = ["Group", "Layout", "Reduction", "accumulator_dtype", "operation_dtype", "prepare"]
+__all__ = ["Group", "Layout", "Pass", "Reduction", "accumulator_dtype", "operation_dtype", "prepare", "real_part"]

@@ -45,6 +45,11 @@ def _operation_dtype(
     return resolved[1]
 
 
+def real_part(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of the real and imaginary parts; of a real dtype, itself."""
+    return np.dtype(dtype.char.lower()) if dtype.kind == "c" else dtype
+
+
 def accumulator_dtype(operation: np.dtype[Any]) -> np.dtype[Any] | None:
     """Return the dtype in which raw sums of elements of dtype `operation` are accumulated, or None if there is none.
 

@@ -107,17 +107,16 @@ def canonical_layout(shape: tuple[int, ...], strides: tuple[Strides, ...], reduc
     groups: list[Group] = []
     for axis in order:
         inner = Group(shape[axis], tuple(by_axis[axis]), axis in reduced)
-        if groups and _continues(groups[-1], inner):
+        if groups and groups[-1].reduced == inner.reduced and continues(groups[-1], inner):
             inner = Group(groups.pop().extent * inner.extent, inner.strides, inner.reduced)
         groups.append(inner)
     kept = tuple(axis for axis in order if axis not in reduced)
     return Layout(tuple(groups), tuple(offsets), factor, kept, frozenset(flipped - reduced))
 
 
-def _continues(outer: Group, inner: Group) -> bool:
-    """Whether one index can walk both: every stride of the outer group is the whole length of the inner one."""
-    steps = zip(outer.strides, inner.strides, strict=True)
-    return outer.reduced == inner.reduced and all(far == near * inner.extent for far, near in steps)
+def continues(outer: Group, inner: Group) -> bool:
+    """Whether one index can walk both groups: every stride of the outer one is the whole length of the inner one."""
+    return all(far == near * inner.extent for far, near in zip(outer.strides, inner.strides, strict=True))
 
 
 def _memory_order(by_axis: dict[int, list[int]]) -> list[int]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.reduction.layout import Layout, Strides, contiguous_strides
+from dispatch.reduction.dtypes import real_part
+from dispatch.reduction.layout import Group, Layout, Strides, contiguous_strides
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,26 @@ class Reduction:
     def sums(self) -> int:
         """How many raw sums there are."""
         return prod(self.shape)
+
+    def real_groups(self) -> tuple[Group, ...]:
+        """Return the groups of the layout for a kernel that knows real numbers alone.
+
+        Their strides count reals in the operand, and marks in the mask; without a mask those are 0. Complex numbers are
+        pairs of reals, an innermost kept group of two.
+        """
+        itemsize = real_part(self.operand).itemsize
+        masked = self.where is not None
+        groups = [
+            Group(group.extent, (group.strides[0] // itemsize, group.strides[1] if masked else 0), group.reduced)
+            for group in self.layout.groups
+        ]
+        if self.operand.kind == "c":
+            columns = 1
+            if groups and not groups[-1].reduced and groups[-1].strides == (2, 0):
+                # Neighbouring columns of pairs are twice as many columns.
+                columns = groups.pop().extent
+            groups.append(Group(2 * columns, (1, 0), False))
+        return tuple(groups)
 
     def result_strides(self, itemsize: int) -> Strides:
         """Return the strides of a new result of the given item size, laid out in the order of the operand's memory."""

@@ -21,7 +21,7 @@ def backend(monkeypatch):
     """The backend on a machine with two GPUs."""
     gpus = [CudaDevice(ordinal, "NVIDIA A100", (8, 0), 80 << 30, 12040) for ordinal in (0, 1)]
     monkeypatch.setitem(cuda.CudaBackend.probe.__globals__, "find_devices", lambda: gpus)
-    monkeypatch.setattr(faults, "_started_in", None)
+    monkeypatch.setattr(faults.FORK, "_started_in", None)
     return cuda.CudaBackend()
 
 

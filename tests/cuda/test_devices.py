@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 
@@ -61,7 +62,7 @@ def machine(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("NUMBA_ENABLE_CUDASIM", raising=False)
     monkeypatch.setattr(devices, "toolkit_version", lambda: "12.9")
-    monkeypatch.setattr(faults, "_started_in", None)
+    monkeypatch.setattr(faults.FORK, "_started_in", None)
 
     def put(driver):
         monkeypatch.setattr(devices, "load_driver", lambda: driver)
@@ -165,8 +166,8 @@ def test_after_a_fork_it_says_so(machine, monkeypatch):
     machine(Driver())
     backend = cuda.CudaBackend()
     (device,) = backend.probe()
-    monkeypatch.setattr(faults.os, "getpid", lambda: -1)
-    assert "before this process was forked" in faults.lost_by_fork()
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert "before this process was forked" in faults.FORK.reason()
     with pytest.raises(BackendUnavailableError, match="before this process was forked"):
         backend.runtime(device.name)
     with pytest.raises(BackendUnavailableError, match="'spawn' or 'forkserver'"):

@@ -47,8 +47,10 @@ def main() -> int:
 def run_all() -> None:
     """Run the kernels in both distributions of work, with and without double precision."""
     from dispatch_opencl import OpenCLBackend
-    from dispatch_opencl.memory import HostMemory, Pool
+    from dispatch_opencl.memory import HostMemory
     from dispatch_opencl.traits import Traits
+
+    from dispatch.devices import Pool
 
     # No memory is used twice: what a kernel stores over a shorter write of the host, Oclgrind holds for uninitialised.
     kept = []

@@ -150,7 +150,7 @@ assert dispatch.sum(np.ones(1000), backend="opencl") == 1000
 def test_a_forked_child_says_why_and_ends_as_usual():
     result = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stderr
-    assert "OpenCL was in use before this process was forked, and no driver survives that" in result.stdout
+    assert "OpenCL was in use before this process was forked, and its driver does not survive that" in result.stdout
     assert "start processes by 'spawn' or 'forkserver', or use OpenCL only in the children" in result.stdout
 
 

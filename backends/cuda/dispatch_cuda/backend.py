@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from dispatch.backend import Backend, BackendUnavailableError, Device
-from dispatch_cuda import faults
+from dispatch.backend import Backend, Device
 from dispatch_cuda.devices import CudaDevice, device_of_pointer, find_devices
+from dispatch_cuda.faults import FORK
 
 if TYPE_CHECKING:
     from dispatch.operations.call import Call
@@ -53,9 +53,9 @@ class CudaBackend(Backend):
 
     def probe(self) -> Sequence[Device]:
         """Return the usable devices in the driver's order, which ``CUDA_VISIBLE_DEVICES`` sets."""
-        self._refuse_after_fork()
+        FORK.check()
         found = find_devices()
-        faults.note_start()
+        FORK.started()
         self._devices = {f"cuda:{index}": device for index, device in enumerate(found)}
         return [
             Device(name, "simulator" if device.simulated else "gpu", str(device), device.memory or None)
@@ -64,9 +64,9 @@ class CudaBackend(Backend):
 
     def supports(self, call: Call, device: Device) -> str | Literal[True]:
         """Return True for sums of numbers on the host or on this device, and for every eigenproblem."""
-        lost = faults.lost_by_fork()
+        lost = FORK.why_not()
         if lost:
-            return f"{lost}; {faults.FORK_REMEDY}"
+            return lost
         if device.kind == "simulator":
             from numba.cuda.simulator.kernelapi import FakeCUDAModule
 
@@ -126,17 +126,12 @@ class CudaBackend(Backend):
         """
         from dispatch_cuda.runtime import Runtime
 
-        self._refuse_after_fork()
+        FORK.check()
         with self._lock:
             runtime = self._runtimes.get(name)
             if runtime is None:
                 runtime = self._runtimes[name] = Runtime(name, self._devices[name])
             return runtime
-
-    def _refuse_after_fork(self) -> None:
-        lost = faults.lost_by_fork()
-        if lost:
-            raise BackendUnavailableError(lost, faults.FORK_REMEDY)
 
 
 def on_device(array: Any) -> bool:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.reduction import Reduction, prepare
+from dispatch.reduction import Reduction, prepare, real_part
 from dispatch.reduction.slabs import mask_span, span
 from dispatch_cuda.backend import on_device
 from dispatch_cuda.memory import flat
 from dispatch_cuda.runtime import Runtime
-from dispatch_cuda.summation import Summation, real_part
+from dispatch_cuda.summation import Summation
 
 NO_VALUE: Any = np._NoValue
 """NumPy's mark for an argument that was left out."""
@@ -67,7 +67,7 @@ def _sum_into(runtime: Runtime, a: Any, reduction: Reduction, target: Any) -> No
     summation = Summation(runtime, reduction)
     memory = None
     if reduction.count:
-        groups, offsets, mask = summation.groups(), reduction.layout.offsets, reduction.where
+        groups, offsets, mask = reduction.real_groups(), reduction.layout.offsets, reduction.where
         elements = flat(a, offsets[0], summation.element, span(groups))
         marks, before = None, 0
         if mask is not None:

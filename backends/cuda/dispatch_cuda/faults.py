@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from dispatch.devices import ForkGuard
 
 OUT_OF_MEMORY = 2
 """The driver's CUDA_ERROR_OUT_OF_MEMORY."""
@@ -14,25 +15,8 @@ class DeviceError(RuntimeError):
     """A device or its driver failed in the middle of a call."""
 
 
-_started_in: int | None = None
-"""The process that first started the driver."""
-
-
-def note_start() -> None:
-    """Remember that the driver has been started in this process."""
-    global _started_in
-    if _started_in is None:
-        _started_in = os.getpid()
-
-
-def lost_by_fork() -> str:
-    """Return why CUDA cannot be used after a fork, or the empty string: the driver does not live on in a child."""
-    if _started_in is None or _started_in == os.getpid():
-        return ""
-    return "CUDA was in use before this process was forked, and the driver does not survive that"
-
-
-FORK_REMEDY = "start processes by 'spawn' or 'forkserver', or use CUDA only in the children"
+FORK = ForkGuard("CUDA")
+"""Whether the driver can be used in this process."""
 
 
 @contextmanager

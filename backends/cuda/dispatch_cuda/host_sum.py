@@ -48,7 +48,7 @@ def _walkable(a: NDArray[Any], reduction: Reduction) -> bool:
 
 def _raw_sums(runtime: Runtime, a: NDArray[Any], reduction: Reduction, slab_bytes: int) -> NDArray[Any]:
     summation = Summation(runtime, reduction)
-    groups, item = summation.groups(), summation.element.itemsize
+    groups, item = reduction.real_groups(), summation.element.itemsize
     mask = None if reduction.where is None else np.asarray(reduction.where)
     first = a.ctypes.data + reduction.layout.offsets[0]
     mask_first = 0 if mask is None else mask.ctypes.data + reduction.layout.offsets[1]

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dispatch.devices import Pool
 from dispatch_cuda.devices import CudaDevice
-from dispatch_cuda.faults import DeviceError, lost_by_fork, translated
-from dispatch_cuda.memory import DeviceMemory, Pool
+from dispatch_cuda.faults import FORK, DeviceError, translated
+from dispatch_cuda.memory import DeviceMemory
 
 IDLE_SHARE = 4
 """The pool keeps at most one of so many parts of the device's memory idle."""
@@ -62,7 +63,7 @@ class Runtime:
         """Give a context in which the device is the current one, and the driver's errors are turned into ours."""
         if self.lost:
             raise DeviceError(f"{self.name} failed in an earlier call; start a new process")
-        if lost_by_fork():
+        if FORK.reason():
             raise DeviceError(f"{self.name} was in use before this process was forked")
         with translated(self.name, self._abandon), self._context:
             yield
@@ -94,7 +95,8 @@ class Runtime:
         MemoryError
             When the device has not so much, even after the pool has been emptied.
         """
-        return self.pool.take(count, dtype)
+        dtype = np.dtype(dtype)
+        return DeviceMemory(self.pool.take(count * dtype.itemsize), dtype, count)
 
     def _create(self, nbytes: int) -> Any:
         try:

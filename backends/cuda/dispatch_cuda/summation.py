@@ -9,20 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.reduction import Group, Reduction
+from dispatch.reduction import Group, Pass, Reduction, real_part
 from dispatch_cuda.memory import DeviceMemory
-from dispatch_cuda.passes import MEDIUM, SHORT, WARP, Pass, next_pass
+from dispatch_cuda.passes import MEDIUM, SHORT, WARP, next_pass
 from dispatch_cuda.runtime import Runtime
 
 if TYPE_CHECKING:
     from dispatch_cuda.kernels.sums import Elements
 
 VECTOR_BYTES = 16
-
-
-def real_part(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype of the real and imaginary parts; of a real dtype, itself."""
-    return np.dtype(dtype.char.lower()) if dtype.kind == "c" else dtype
 
 
 def why_not(operand: np.dtype[Any], operation: np.dtype[Any], accumulator: np.dtype[Any] | None) -> str:
@@ -70,21 +65,6 @@ class Summation:
         self.element = {"b1": np.dtype(np.uint8), "u8": real if floating else np.dtype(np.int64)}.get(
             f"{real.kind}{real.itemsize}", np.dtype(f"{real.kind}{real.itemsize}")
         )
-
-    def groups(self) -> tuple[Group, ...]:
-        """Return the walk in elements; complex numbers are pairs of reals, an innermost group of two."""
-        groups = []
-        masked = self._reduction.where is not None
-        for group in self._reduction.layout.groups:
-            strides = (group.strides[0] // self.element.itemsize, group.strides[1] if masked else 0)
-            groups.append(Group(group.extent, strides, group.reduced))
-        if self._reduction.operand.kind != "c":
-            return tuple(groups)
-        pair = Group(2, (1, 0), False)
-        if groups and not groups[-1].reduced and groups[-1].strides == (2, 0):
-            # Neighbouring columns of pairs are twice as many columns.
-            pair = Group(2 * groups.pop().extent, (1, 0), False)
-        return (*groups, pair)
 
     def run(
         self, groups: Sequence[Group], operand: Any, start: int, mask: Any = None, mask_start: int = 0

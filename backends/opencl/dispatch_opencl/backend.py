@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from dispatch.backend import Backend, BackendUnavailableError, Device
-from dispatch_opencl import faults
+from dispatch.backend import Backend, Device
 from dispatch_opencl.devices import describe, find_devices
+from dispatch_opencl.faults import FORK
 from dispatch_opencl.traits import Traits, kind_of
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class OpenCLBackend(Backend):
 
     def probe(self) -> Sequence[Device]:
         """Return the usable devices, GPUs first."""
-        self._refuse_after_fork()
-        faults.note_start()
+        FORK.check()
+        FORK.started()
         found = find_devices()
         self._devices = {f"opencl:{index}": device for index, device in enumerate(found)}
         self._traits_of.clear()
@@ -69,9 +69,9 @@ class OpenCLBackend(Backend):
 
     def supports(self, call: Call, device: Device) -> str | Literal[True]:
         """Return True for problems whose arithmetic the device has."""
-        lost = faults.lost_by_fork()
+        lost = FORK.why_not()
         if lost:
-            return f"{lost}; {faults.FORK_REMEDY}"
+            return lost
         if hasattr(call.operand, "__cuda_array_interface__"):
             return "the operand is on a CUDA device and is never copied silently; copy it to the host yourself"
         own = self._devices[device.name]
@@ -128,7 +128,7 @@ class OpenCLBackend(Backend):
         """
         from dispatch_opencl.runtime import Runtime
 
-        self._refuse_after_fork()
+        FORK.check()
         device = self._devices[name]
         with self._lock:
             runtime = self._runtimes.get(device)
@@ -147,7 +147,7 @@ class OpenCLBackend(Backend):
         """Return the device in use through a queue of the caller's; the programs of the last few are kept."""
         from dispatch_opencl.runtime import Runtime
 
-        self._refuse_after_fork()
+        FORK.check()
         with self._lock:
             runtime = self._on_queues.pop(queue, None)
             if runtime is None or runtime.lost:
@@ -156,11 +156,6 @@ class OpenCLBackend(Backend):
             if len(self._on_queues) > QUEUES_KEPT:
                 del self._on_queues[next(iter(self._on_queues))]
             return runtime
-
-    def _refuse_after_fork(self) -> None:
-        lost = faults.lost_by_fork()
-        if lost:
-            raise BackendUnavailableError(lost, faults.FORK_REMEDY)
 
 
 def is_device_array(a: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch_opencl.memory import DeviceMemory
+from dispatch.devices import PooledBuffer
 
 VECTOR_BYTES = 32
 """Bytes of a kernel's VEC; the rows of a block are padded with zeros to a whole number of them."""
@@ -18,7 +18,7 @@ VECTOR_BYTES = 32
 class Block:
     """An n-by-p array on the device, in rows of `vecs` VECs."""
 
-    memory: DeviceMemory
+    memory: PooledBuffer
     n: int
     p: int
     vecs: int

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.reduction import Reduction, prepare
+from dispatch.reduction import Reduction, prepare, real_part
 from dispatch_opencl.backend import is_device_array
 from dispatch_opencl.runtime import Runtime
-from dispatch_opencl.summation import Destination, Summation, cl_type, real_part
+from dispatch_opencl.summation import Destination, Summation, cl_type
 
 ITEMS = 16384
 """Work-items that write the result at most."""
@@ -61,7 +61,7 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
     start = (a.offset + reduction.layout.offsets[0]) // summation.element.itemsize
     mask_start = (mask[1] + reduction.layout.offsets[1]) if mask else 0
     into = _destination(reduction, result)
-    raw = summation.run(summation.groups(), a.base_data, start, mask[0] if mask else None, mask_start, into)
+    raw = summation.run(reduction.real_groups(), a.base_data, start, mask[0] if mask else None, mask_start, into)
     if into is None:
         result.add_event(_finish(runtime, reduction, summation, raw, result))
     else:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
+from dispatch.devices import PooledBuffer
 from dispatch.solvers import BlockEngine, Small
 from dispatch_opencl.block import Arithmetic, Block
-from dispatch_opencl.memory import DeviceMemory
 from dispatch_opencl.operators import DenseMatrix, SparseMatrix
 from dispatch_opencl.runtime import Runtime
 
@@ -162,7 +162,7 @@ class OpenCLEngine(BlockEngine):
         return result
 
     def _chebyshev_step(
-        self, A: SparseMatrix, scalars: DeviceMemory, number: int, R: Block, D: Block, Y: Block
+        self, A: SparseMatrix, scalars: PooledBuffer, number: int, R: Block, D: Block, Y: Block
     ) -> tuple[Block, Block, Block]:
         following = self._new(D.n, D.p)
         updated = self._new(D.n, D.p) if Y is D else Y
@@ -188,19 +188,19 @@ class OpenCLEngine(BlockEngine):
             self._runtime.allocate(n * vecs * self._arithmetic.lanes * self._arithmetic.real.itemsize), n, p, vecs
         )
 
-    def _small(self, host: NDArray[Any]) -> DeviceMemory:
+    def _small(self, host: NDArray[Any]) -> PooledBuffer:
         memory = self._runtime.allocate(host.nbytes)
         self._write(memory, host)
         return memory
 
-    def _write(self, memory: DeviceMemory, host: NDArray[Any]) -> None:
+    def _write(self, memory: PooledBuffer, host: NDArray[Any]) -> None:
         self._writes.append(self._runtime.write(memory, host))
 
-    def _read(self, host: NDArray[Any], memory: DeviceMemory) -> None:
+    def _read(self, host: NDArray[Any], memory: PooledBuffer) -> None:
         self._runtime.read(host, memory)
         self._writes.clear()
 
-    def _folded(self, partial: DeviceMemory, chunks: int, sums: int) -> NDArray[np.float64]:
+    def _folded(self, partial: PooledBuffer, chunks: int, sums: int) -> NDArray[np.float64]:
         total = self._runtime.allocate(sums * self._arithmetic.sum_bytes())
         items = -(-sums // self._items) * self._items
         self._runtime.launch(self._kernel("blocks.cl", "fold"), (items,), (self._items,), chunks, sums, partial, total)
@@ -209,7 +209,7 @@ class OpenCLEngine(BlockEngine):
         return self._arithmetic.sums(raw)
 
     def _combine(
-        self, result: Block, columns: Sequence[tuple[int, int, Any]], C: DeviceMemory, accumulate: bool
+        self, result: Block, columns: Sequence[tuple[int, int, Any]], C: PooledBuffer, accumulate: bool
     ) -> None:
         # Absent blocks have no columns; some buffer has to stand for them.
         filled = [*columns, *[(0, 0, C)] * (BLOCKS_A_LAUNCH - len(columns))]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from dispatch.devices import ForkGuard
 
 
 class DeviceError(RuntimeError):
@@ -15,29 +16,8 @@ class KernelBuildError(RuntimeError):
     """The device's compiler rejected a kernel; the message holds its build log."""
 
 
-_started_in: int | None = None
-"""The process that first looked at OpenCL devices."""
-
-
-def note_start() -> None:
-    """Remember that the drivers have been started in this process."""
-    global _started_in
-    if _started_in is None:
-        _started_in = os.getpid()
-
-
-def lost_by_fork() -> str:
-    """Return why OpenCL cannot be used after a fork, or the empty string.
-
-    Drivers start threads and map device memory, and neither lives on in a forked child: the first wait for a kernel
-    would never return.
-    """
-    if _started_in is None or _started_in == os.getpid():
-        return ""
-    return "OpenCL was in use before this process was forked, and no driver survives that"
-
-
-FORK_REMEDY = "start processes by 'spawn' or 'forkserver', or use OpenCL only in the children"
+FORK = ForkGuard("OpenCL")
+"""Whether the drivers can be used in this process."""
 
 
 @contextmanager

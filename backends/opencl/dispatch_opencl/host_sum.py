@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dispatch.devices import PooledBuffer
 from dispatch.reduction import Reduction, prepare
 from dispatch.reduction.slabs import Slab, mask_span, memory_of, slabs, span
-from dispatch_opencl.memory import DeviceMemory, HostMemory
+from dispatch_opencl.memory import HostMemory
 from dispatch_opencl.runtime import Runtime
 from dispatch_opencl.summation import Summation, why_no_cast
 
@@ -59,7 +60,7 @@ def _raw_sums(runtime: Runtime, a: NDArray[Any], reduction: Reduction) -> NDArra
     summation = Summation(runtime, reduction)
     item = summation.element.itemsize
     mask = None if reduction.where is None else np.asarray(reduction.where)
-    groups = summation.groups()
+    groups = reduction.real_groups()
     first = a.ctypes.data + reduction.layout.offsets[0]
     mask_first = 0 if mask is None else mask.ctypes.data + reduction.layout.offsets[1]
     raw = np.full(
@@ -84,7 +85,7 @@ def _raw_sums(runtime: Runtime, a: NDArray[Any], reduction: Reduction) -> NDArra
 
 class _Pending(NamedTuple):
     slab: Slab
-    sums: DeviceMemory
+    sums: PooledBuffer
     operand: HostMemory
     mask: HostMemory | None
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch_opencl.faults import DeviceError, KernelBuildError, lost_by_fork, translated
-from dispatch_opencl.memory import DeviceMemory, HostMemory, Pool
+from dispatch.devices import Pool, PooledBuffer
+from dispatch_opencl.faults import FORK, DeviceError, KernelBuildError, translated
+from dispatch_opencl.memory import HostMemory
 from dispatch_opencl.traits import Traits
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class Runtime:
         """Enqueue a kernel and return its event. Integers are passed as `long`, memory by its buffer."""
         import pyopencl as cl
 
-        converted = [a.buffer if isinstance(a, (DeviceMemory, HostMemory)) else a for a in arguments]
+        converted = [a.buffer if isinstance(a, (PooledBuffer, HostMemory)) else a for a in arguments]
         # A kernel object holds the arguments between the two calls, so nobody may come in between.
         with self._lock, self.guard():
             self._check()
@@ -117,7 +118,7 @@ class Runtime:
             kernel.set_args(*converted)
             return self._in_order(cl.enqueue_nd_range_kernel(self.queue, kernel, tuple(items), tuple(group)))
 
-    def allocate(self, nbytes: int) -> DeviceMemory:
+    def allocate(self, nbytes: int) -> PooledBuffer:
         """Return device memory of at least `nbytes` bytes, with undefined contents.
 
         Raises
@@ -153,7 +154,7 @@ class Runtime:
             buffer = cl.Buffer(self.context, cl.mem_flags.READ_ONLY | flags, hostbuf=host)
         return HostMemory(buffer, host, self._finish if shared else _nothing)
 
-    def write(self, memory: DeviceMemory, host: NDArray[Any]) -> Any:
+    def write(self, memory: PooledBuffer, host: NDArray[Any]) -> Any:
         """Enqueue a copy to the device and return its event, which keeps the host array alive."""
         import pyopencl as cl
 
@@ -185,7 +186,7 @@ class Runtime:
                 del self._constants[next(iter(self._constants))]
             return buffer
 
-    def read(self, host: NDArray[Any], memory: DeviceMemory) -> None:
+    def read(self, host: NDArray[Any], memory: PooledBuffer) -> None:
         """Fill a contiguous host array from the device; returns when everything enqueued before is done as well."""
         import pyopencl as cl
 
@@ -209,7 +210,7 @@ class Runtime:
 
     def _finish(self) -> None:
         """Wait until everything enqueued is done, if the device still answers."""
-        if not self.lost and not lost_by_fork():
+        if not self.lost and not FORK.reason():
             with contextlib.suppress(Exception):
                 self.queue.finish()
 

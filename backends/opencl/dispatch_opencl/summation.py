@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dispatch.reduction import Group, Reduction
-from dispatch_opencl.passes import LANES, STRIPE, Pass, next_pass
+from dispatch.reduction import Group, Pass, Reduction, real_part
+from dispatch_opencl.passes import LANES, STRIPE, next_pass
 from dispatch_opencl.runtime import Runtime
 
 CL_TYPES = {
@@ -17,11 +17,6 @@ CL_TYPES = {
     "i8": "long", "u8": "ulong", "f2": "half", "f4": "float", "f8": "double",
 }  # fmt: skip
 """OpenCL's names for the kinds and sizes of real numbers."""
-
-
-def real_part(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype of the real and imaginary parts; of a real dtype, itself."""
-    return np.dtype(dtype.char.lower()) if dtype.kind == "c" else dtype
 
 
 def cl_type(dtype: np.dtype[Any]) -> str:
@@ -87,21 +82,6 @@ class Summation:
             raise AssertionError("supports() has refused a sum without an accumulator")
         raw = real_part(accumulator)
         return np.dtype(np.float32) if raw == np.float64 and not self._runtime.traits.fp64 else raw
-
-    def groups(self) -> tuple[Group, ...]:
-        """Return the walk in elements; complex numbers are pairs of reals, an innermost group of two."""
-        groups = []
-        masked = self._reduction.where is not None
-        for group in self._reduction.layout.groups:
-            strides = (group.strides[0] // self.element.itemsize, group.strides[1] if masked else 0)
-            groups.append(Group(group.extent, strides, group.reduced))
-        if self._reduction.operand.kind != "c":
-            return tuple(groups)
-        pair = Group(2, (1, 0), False)
-        if groups and not groups[-1].reduced and groups[-1].strides == (2, 0):
-            # Neighbouring columns of pairs are twice as many columns.
-            pair = Group(2 * groups.pop().extent, (1, 0), False)
-        return (*groups, pair)
 
     def run(
         self,

@@ -7,10 +7,10 @@ import pytest
 from dispatch_cuda import CudaBackend
 from dispatch_cuda.faults import DeviceError
 from dispatch_cuda.host_sum import sum_host_array
-from dispatch_cuda.memory import Pool
 from numba.cuda.cudadrv.driver import CudaAPIError
 
 import dispatch
+from dispatch.devices import Pool
 from dispatch.testing.matrices import laplacian
 
 NO_VALUE = np._NoValue
