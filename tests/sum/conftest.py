@@ -2,11 +2,12 @@
 
 import pytest
 from dispatch_cpu import kernels
+from dispatch_cpu.recipes import Key
 
 
 @pytest.fixture(autouse=True)
 def _nothing_compiles_unasked(request, monkeypatch):
-    if "compiled" not in request.fixturenames:
+    if not {"compiled", "compiler"} & set(request.fixturenames):
         monkeypatch.setattr(kernels, "find", lambda name, recipe, result, masked: None)
         monkeypatch.setattr("dispatch_cpu.sum._routes", {})
 
@@ -23,8 +24,7 @@ def compiled(monkeypatch, _session_kernels):
     def find(name, recipe, result, masked):
         key = (name, recipe, result, masked)
         if key not in _session_kernels:
-            _session_kernels[key] = kernels.load(*key)
-            assert _session_kernels[key] is not None
+            _session_kernels[key] = kernels.call_once(Key(*key))
         return _session_kernels[key]
 
     monkeypatch.setattr(kernels, "find", find)

@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 from dispatch_cpu import kernels, parallel
+from dispatch_cpu.recipes import VECTOR
 
 import dispatch
 
@@ -54,13 +55,6 @@ def test_a_forked_child_gets_the_same_bits(compiled):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_a_child_forked_while_kernels_load_is_served_by_numpy(monkeypatch):
-    monkeypatch.setattr(kernels, "_ready", {})
-    monkeypatch.setattr(kernels, "_loading", True)
-    kernels._after_fork()
-    assert kernels._ready == dict.fromkeys(kernels._all_keys())
-
-
 def run(code):
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
@@ -75,26 +69,6 @@ dispatch.sum(np.ones((30, 30)), axis=0)
 print(threading.active_count(), "numba" in sys.modules)
 """
     assert run(code).split() == ["1", "False"]
-
-
-def test_numpy_serves_until_the_kernel_is_ready_and_the_bits_stay_the_same():
-    code = """
-import numpy as np, dispatch
-from dispatch_cpu import kernels
-a = np.random.default_rng(0).standard_normal(100_000).astype(np.float32)
-first = dispatch.sum(a)
-waited = kernels.find("sum_rows", kernels.RECIPES["f4"], "f4", False) is None
-kernels.wait()
-assert kernels.find("sum_rows", kernels.RECIPES["f4"], "f4", False) is not None
-print(waited, dispatch.sum(a) == first)
-"""
-    assert run(code).split() == ["True", "True"]
-
-
-def test_where_the_compiler_fails_numpy_serves(caplog):
-    assert kernels.load("no_such_kernel", kernels.RECIPES["f4"], "f4", False) is None
-    assert "no compiled sum for f4" in caplog.text
-    assert "NumPy takes its place" in caplog.text
 
 
 @pytest.mark.parametrize("read_only", [False, True])
@@ -113,16 +87,6 @@ def test_out_may_overlap_the_operand(compiled):
     np.testing.assert_array_equal(a[0], expected)
 
 
-def test_no_thread_can_start_so_numpy_serves(monkeypatch):
-    def refuse(thread):
-        raise RuntimeError("can't create new thread at interpreter shutdown")
-
-    monkeypatch.setattr(kernels, "_ready", {})
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    kernels._ask(("sum_rows", kernels.RECIPES["f4"], "f4", False))
-    assert (kernels._wanted, kernels._loading) == ([], False)
-
-
 def test_a_few_small_sums_load_no_kernel(monkeypatch):
     asked = []
     monkeypatch.setattr(kernels, "find", lambda *key: asked.append(key))
@@ -131,4 +95,4 @@ def test_a_few_small_sums_load_no_kernel(monkeypatch):
         assert dispatch.sum(np.ones(3, np.float32)) == 3
     assert asked == []
     assert dispatch.sum(np.ones(3, np.float32)) == 3
-    assert asked == [kernels.VECTOR]
+    assert asked == [VECTOR]

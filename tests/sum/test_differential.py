@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from dispatch_cpu import kernels, summation
+from dispatch_cpu.recipes import VECTOR
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -119,7 +120,7 @@ def test_the_kernel_for_float32_vectors_adds_in_the_same_order(n, form):
     shaped = a.reshape(1, n, 1) if form == "matrix" else a.astype(">f4") if form == "big-endian" else a
     if form == "unaligned":
         shaped = np.frombuffer(b"." + a.tobytes(), np.uint8)[1:].view(np.float32)
-    kernel = kernels.load(*kernels.VECTOR)
+    kernel = kernels.call_once(VECTOR)
     double = np.dtype(np.float64)
     expected = summation.sum_rows(a.reshape(1, n, 1), double, double)[0, 0]
     assert kernel(a) == expected

@@ -1,9 +1,8 @@
-"""Which compiled sums are ready to be called: they are loaded, or compiled, in the background.
+"""Which compiled sums are ready to be called: they are loaded in the background, and compiled in another process.
 
-No call waits for a compiler. The first call that could use a kernel asks for it and is served by NumPy, which adds in
-the same order (`summation`), so that nothing but the speed depends on when the kernel is ready. The thread that loads
-kernels ends when all that were asked for are there; the process does not exit before that, which keeps what it
-compiled on disk for the next one. ``python -m dispatch_cpu.kernels`` compiles all of them at once.
+No call waits. The first call that could use a kernel asks for it and is served by NumPy, which adds in the same order
+(`summation`), so that nothing but the speed depends on when the kernel is ready. A thread loads it from Numba's cache;
+what is not there is compiled by another process (`compilation`), and looked for again by calls that could use it.
 """
 
 from __future__ import annotations
@@ -11,175 +10,155 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from dispatch_cpu import compilation
+from dispatch_cpu.recipes import Key, Recipe
+
 logger = logging.getLogger("dispatch")
 
+PATIENCE = 60.0
+"""Most seconds between two looks for a kernel that is being compiled; the first is 1, and each one is doubled."""
 
-class Recipe(NamedTuple):
-    """The dtypes of a kernel: those that elements are read as, that lanes are added in, and of the sums."""
-
-    element: str
-    stage: str
-    total: str
-
-    @property
-    def result(self) -> str:
-        """The dtype of finished sums: the element's if it is a float that a kernel can write, else that of the sums."""
-        return "f4" if self.element == "f4" else self.total
-
-    @property
-    def neutral(self) -> float:
-        """What changes no sum."""
-        return -0.0 if self.total == "f8" else 0
-
-    @property
-    def carriers(self) -> tuple[Any, Any]:
-        """Empty arrays that carry the dtypes of the stage and of the sums."""
-        return CARRIERS[self.stage], CARRIERS[self.total]
+ATTEMPTS = 3
+"""How often a compiler is started for the same kernel."""
 
 
-CARRIERS = {name: np.empty(0, name) for name in ("i2", "i4", "i8", "f4", "f8")}
-"""An empty array of each dtype."""
+class _Search(NamedTuple):
+    """How it stands with a kernel that was asked for: when to look again, and after that, and compilers started."""
+
+    due: float = 0.0
+    pause: float = 1.0
+    attempts: int = 0
 
 
-RECIPES = {
-    "b1": Recipe("u1", "i2", "i8"),
-    "i1": Recipe("i1", "i2", "i8"),
-    "u1": Recipe("u1", "i2", "i8"),
-    "i2": Recipe("i2", "i4", "i8"),
-    "u2": Recipe("u2", "i4", "i8"),
-    "i4": Recipe("i4", "i8", "i8"),
-    "u4": Recipe("u4", "i8", "i8"),
-    "i8": Recipe("i8", "i8", "i8"),
-    "u8": Recipe("i8", "i8", "i8"),
-    "f2": Recipe("u2", "f4", "f8"),
-    "f4": Recipe("f4", "f8", "f8"),
-    "f8": Recipe("f8", "f8", "f8"),
-    "c8": Recipe("f4", "f8", "f8"),
-    "c16": Recipe("f8", "f8", "f8"),
-}
-"""The recipe for each dtype; complex numbers are pairs of floats, unsigned sums are signed sums modulo ``2**64``."""
-
-
-def recipe(dtype: np.dtype[Any]) -> Recipe:
-    """Return the recipe for elements of a dtype."""
-    return RECIPES[f"{dtype.kind}{dtype.itemsize}"]
-
-
-Key = tuple[str, Recipe, str, bool]
-"""The name of a kernel in `sum_kernels`, its dtypes, that of the sums it writes, and whether there is a mask."""
-
-_lock = threading.Lock()
 _ready: dict[Key, Callable[..., Any] | None] = {}
-_wanted: list[Key] = []
-_loading = False
+_wanted: dict[Key, _Search] = {}
+_loading = threading.Lock()
+"""Held while a thread loads kernels, from before it starts."""
 
 
-VECTOR: Key = ("sum_vector", RECIPES["f4"], "f8", False)
-"""The kernel for float32 vectors."""
+class NotCompiledError(Exception):
+    """A kernel is not on disk."""
 
 
 def find(name: str, recipe: Recipe, result: str, masked: bool) -> Callable[..., Any] | None:
     """Return the compiled kernel of that name if it is ready for these dtypes; otherwise ask for it."""
-    key = (name, recipe, result, masked)
+    key = Key(name, recipe, result, masked)
     if key in _ready:
         return _ready[key]
-    _ask(key)
+    search = _wanted.setdefault(key, _Search())
+    if time.monotonic() >= search.due and _loading.acquire(blocking=False):
+        try:
+            threading.Thread(target=_load_wanted, name="dispatch-cpu-kernels").start()
+        except RuntimeError:  # the interpreter is shutting down: NumPy serves
+            _loading.release()
     return None
 
 
-def wait(timeout: float | None = None) -> None:
-    """Wait until the kernels that were asked for are ready."""
-    for thread in threading.enumerate():
-        if thread.name == "dispatch-cpu-kernels":
-            thread.join(timeout)
-
-
-def _ask(key: Key) -> None:
-    global _loading
-    with _lock:
-        if key in _ready or key in _wanted:
-            return
-        _wanted.append(key)
-        if not _loading:
-            try:
-                threading.Thread(target=_load_wanted, name="dispatch-cpu-kernels").start()
-                _loading = True
-            except RuntimeError:  # the interpreter is shutting down: NumPy serves
-                _wanted.clear()
+def wait(timeout: float = 300.0) -> None:
+    """Wait until the kernels that were asked for are ready, or given up."""
+    end = time.monotonic() + timeout
+    while _wanted and time.monotonic() < end:
+        with _loading:
+            for key, search in _wanted.items():
+                _wanted[key] = search._replace(due=0.0)
+        for key in list(_wanted):
+            find(*key)
+        time.sleep(0.05)
 
 
 def _load_wanted() -> None:
-    global _loading
-    while True:
-        with _lock:
-            if not _wanted:
-                _loading = False
-                return
-            key = _wanted[0]
-        kernel = load(*key)
-        with _lock:
-            _ready[key] = kernel
-            _wanted.remove(key)
-
-
-def load(name: str, recipe: Recipe, result: str, masked: bool) -> Callable[..., Any] | None:
-    """Return the kernel once it is compiled for these dtypes; None, with a warning in the log, where that fails."""
     try:
-        from dispatch_cpu import sum_kernels
+        missing = [key for key in list(_wanted) if not _load_wanted_one(key)]
+        if missing:
+            _compile_elsewhere(missing)
+    finally:
+        _loading.release()
 
-        kernel: Callable[..., Any] = getattr(sum_kernels, name)
-        x = np.zeros(2, recipe.element)
-        if name == "sum_vector":
-            kernel(x)
-        x.flags.writeable = False  # read-only arrays are a type of their own to Numba
-        if name == "sum_vector":
-            kernel(x)
-            return kernel
-        mask = np.zeros(2, np.bool_) if masked else None
-        if mask is not None:
-            mask.flags.writeable = False
-        kernel(x, mask, *ONE_SUM[name], recipe.neutral, 0, 1, *recipe.carriers, np.empty((1, 1, 1), result))
-    except Exception as error:  # noqa: BLE001 - any failure of the compiler leaves the sum to NumPy
-        logger.warning("dispatch_cpu: no compiled sum for %s: %s; NumPy takes its place", recipe.element, error)
-        return None
+
+def _load_wanted_one(key: Key) -> bool:
+    """Whether it is known who serves sums with this kernel: it, or NumPy for good."""
+    try:
+        with _nothing_compiles():
+            _ready[key] = call_once(key)
+    except NotCompiledError:
+        return False
+    except Exception as error:  # noqa: BLE001 - whatever fails in Numba leaves the sum to NumPy
+        _give_up(key, str(error))
+    _wanted.pop(key, None)
+    return True
+
+
+def _compile_elsewhere(keys: list[Key]) -> None:
+    hopeless = {key for key in keys if _wanted[key].attempts == ATTEMPTS}
+    for key in hopeless:
+        _give_up(key, "the compiler failed; python -m dispatch_cpu.compilation tells why")
+    keys = [key for key in keys if key not in hopeless]
+    try:
+        started = bool(keys) and compilation.start(keys)
+    except (OSError, RuntimeError) as error:
+        for key in keys:
+            _give_up(key, str(error))
+        return
+    for key in keys:
+        _, pause, attempts = _wanted[key]
+        _wanted[key] = _Search(time.monotonic() + pause, min(2 * pause, PATIENCE), attempts + started)
+
+
+def _give_up(key: Key, reason: str) -> None:
+    logger.warning("dispatch_cpu: no compiled sum for %s: %s; NumPy takes its place", key.recipe.element, reason)
+    _ready[key] = None
+    _wanted.pop(key, None)
+
+
+@contextmanager
+def _nothing_compiles() -> Iterator[None]:
+    """Raise `NotCompiledError` where Numba would begin to compile in this thread."""
+    from numba.core import event
+
+    this_thread = threading.get_ident()
+
+    class Refusal(event.Listener):  # type: ignore[misc]
+        def on_start(self, event: Any) -> None:
+            if threading.get_ident() == this_thread:
+                raise NotCompiledError
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Refusal()):
+        yield
+
+
+def call_once(key: Key) -> Callable[..., Any]:
+    """Return the kernel after a first call, for which Numba loads it from disk or else compiles it."""
+    from dispatch_cpu import sum_kernels
+
+    name, recipe, result, masked = key
+    kernel: Callable[..., Any] = getattr(sum_kernels, name)
+    x = np.zeros(2, recipe.element)
+    if name == "sum_vector":
+        kernel(x)
+    x.flags.writeable = False  # read-only arrays are a type of their own to Numba
+    if name == "sum_vector":
+        kernel(x)
+        return kernel
+    mask = np.zeros(2, np.bool_) if masked else None
+    if mask is not None:
+        mask.flags.writeable = False
+    kernel(x, mask, *ONE_SUM[name], recipe.neutral, 0, 1, *recipe.carriers, np.empty((1, 1, 1), result))
     return kernel
 
 
 ONE_SUM: dict[str, tuple[Any, ...]] = {"sum_rows": ((1, 1, 1), 1, 1, 1, 16, 1), "sum_short_rows": ((1, 1), 2)}
 """For each kernel its arguments from `strides` to `start` for one sum."""
 
-
-def _all_keys() -> list[Key]:
-    return [
-        (name, recipe, result, masked)
-        for name in ONE_SUM
-        for recipe in dict.fromkeys(RECIPES.values())
-        for result in dict.fromkeys((recipe.total, recipe.result))
-        for masked in (False, True)
-        if not (masked and result != recipe.total)
-    ] + [VECTOR]
-
-
-def _after_fork() -> None:
-    """Leave to NumPy, in a child, what its parent was loading: the compiler's lock is held for ever."""
-    global _lock
-    _lock = threading.Lock()
-    if _loading:
-        _ready.update(dict.fromkeys(key for key in _all_keys() if key not in _ready))
-
-
-def compile_all() -> None:
-    """Compile every kernel and keep them on disk."""
-    for key in _all_keys():
-        _ready[key] = load(*key)
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-if __name__ == "__main__":
-    compile_all()
+# A process forks when nothing is being loaded: in the child, imports that its parent was in the middle of would never
+# end.
+os.register_at_fork(before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release)

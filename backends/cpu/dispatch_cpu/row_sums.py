@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch_cpu import kernels, summation
-from dispatch_cpu.kernels import Recipe
+from dispatch_cpu import kernels, recipes, summation
 from dispatch_cpu.parallel import run_over_rows
+from dispatch_cpu.recipes import Recipe
 from dispatch_cpu.summation import SERIAL
 
 STRIPE = 1024
@@ -143,7 +143,7 @@ def plan_jobs(
 
 def sum_packed(x: NDArray[Any]) -> NDArray[Any]:
     """Return the sums over the rows of a contiguous (outer, rows, width) array, complex ones as pairs."""
-    recipe = kernels.recipe(x.dtype)
+    recipe = recipes.recipe(x.dtype)
     outer, rows, width = x.shape[0], x.shape[1], x.shape[2] * (2 if x.dtype.kind == "c" else 1)
     jobs = plan_jobs(outer, rows, width, (rows * width, width, 1), recipe, threads=False)
     kernel = jobs.find_kernel(masked=False)

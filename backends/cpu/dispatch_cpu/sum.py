@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.reduction import Reduction, prepare
-from dispatch_cpu import kernels, row_sums, summation
+from dispatch_cpu import kernels, recipes, row_sums, summation
 from dispatch_cpu.parallel import run_over_rows
 
 NO_VALUE: Any = np._NoValue
@@ -91,7 +91,7 @@ def _sum_vector(a: NDArray[np.float32]) -> np.float32 | None:
         vector = vector.astype(np.float32)
     kernel = _routes.get("vector")
     if kernel is None and (a.size >= SMALL or next(_small_vectors) >= PATIENCE):
-        kernel = kernels.find(*kernels.VECTOR)
+        kernel = kernels.find(*recipes.VECTOR)
         if kernel is not None:
             _routes["vector"] = kernel
     if kernel is None:
@@ -214,7 +214,7 @@ def _route(a: NDArray[Any], axis: Any, keepdims: Any) -> _Route | Literal[False]
         extents, steps = [*extents, 1], [*steps, 0]
     if pattern[0] == "R":
         extents, steps = [1, *extents], [0, *steps]
-    jobs = in_place_jobs(tuple(extents), tuple(steps), a.dtype, kernels.recipe(a.dtype), finished=True)
+    jobs = in_place_jobs(tuple(extents), tuple(steps), a.dtype, recipes.recipe(a.dtype), finished=True)
     return False if jobs is None else _Route(jobs, reduction, a.flags.c_contiguous)
 
 
@@ -298,7 +298,7 @@ def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[A
     direct = _sum_in_place(x, mask, dtype)
     if direct is not None:
         return direct
-    if dtype.kind in "iu" and kernels.find("sum_rows", kernels.recipe(dtype), "i8", masked=False) is None:
+    if dtype.kind in "iu" and kernels.find("sum_rows", recipes.recipe(dtype), "i8", masked=False) is None:
         return np.asarray(np.add.reduce(x, -2, _total(dtype), where=True if mask is None else mask))
     sums = np.empty((*x.shape[:-2], x.shape[-1]), _total(dtype))
     if x.shape[-2] * x.shape[-1] <= PACKED:
@@ -347,7 +347,7 @@ def _sum_in_place(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dty
     """Return the sums by a kernel that reads `x` where it is; None if dtype, strides or alignment do not allow it."""
     if not x.flags.aligned or x.ndim > 3 or not _reads(x.dtype, dtype):
         return None
-    recipe = kernels.recipe(x.dtype)
+    recipe = recipes.recipe(x.dtype)
     extents, steps = (1,) * (3 - x.ndim) + x.shape, (0,) * (3 - x.ndim) + x.strides
     if mask is not None and not _is_parallel(mask, x):
         return None
@@ -374,7 +374,7 @@ def in_place_jobs(
     extents: tuple[int, ...],
     steps: tuple[int, ...],
     dtype: np.dtype[Any],
-    recipe: kernels.Recipe,
+    recipe: recipes.Recipe,
     *,
     finished: bool = False,
 ) -> row_sums.Jobs | None:

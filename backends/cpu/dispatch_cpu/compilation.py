@@ -1,0 +1,98 @@
+"""Compiling the kernels of `sum`, always outside of the process that sums.
+
+``python -m dispatch_cpu.compilation`` compiles all of them and keeps them on disk. `start` does the same in the
+background, for the few that a process has asked for: Numba's compiler changes the filters of `warnings`, which belong
+to a whole process, and holds Python's lock for seconds, so that no program would want it in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from dispatch_cpu.recipes import Key, all_keys, parse_key
+
+logger = logging.getLogger("dispatch")
+
+
+def start(keys: Iterable[Key]) -> bool:
+    """Have kernels compiled by a process that outlives this one if need be; False if some process compiles already.
+
+    Raises
+    ------
+    RuntimeError
+        Where no Python can be started, as in a frozen executable or a program that has Python built in.
+    """
+    python = sys.executable or ""
+    if getattr(sys, "frozen", False) or not Path(python).name.lower().startswith("python"):
+        raise RuntimeError(f"{python or 'this program'} cannot be started as a Python interpreter")
+    lock = _lock(wait=False)
+    if lock is None:
+        return False
+    # The shell leaves the compiler to the system, so that nobody has to wait for it. The lock goes with its descriptor:
+    # the system takes it back when the compiler ends, in whatever way.
+    shell = ["/bin/sh", "-c", '"$@" &', "sh"]
+    command = [python, "-P", "-m", "dispatch_cpu.compilation", "--locked", *map(str, keys)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        subprocess.run(
+            [*shell, *command],
+            check=True,
+            env=environment,
+            pass_fds=(lock,),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise RuntimeError(f"no compiler could be started: {error}") from error
+    finally:
+        os.close(lock)
+    return True
+
+
+def _lock(*, wait: bool) -> int | None:
+    """Return a descriptor that holds the lock of the cache folder; None where another process holds it."""
+    from dispatch_cpu import sum_kernels
+
+    folder = Path(sum_kernels.sum_rows.stats.cache_path)
+    descriptor = os.open(folder / "dispatch_cpu.lock", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        logger.debug("dispatch_cpu: %s has no locks; processes may compile the same kernels", folder)
+    return descriptor
+
+
+def compile_kernels(keys: Iterable[Key]) -> None:
+    """Compile kernels, as far as they are not on disk, and keep them there."""
+    from dispatch_cpu import kernels
+
+    for key in keys:
+        kernels.call_once(key)
+
+
+def main(arguments: list[str]) -> None:
+    """Compile the kernels that are named, or all; ``--locked`` says that whoever starts this holds the lock."""
+    names = [name for name in arguments if name != "--locked"]
+    lock = None if "--locked" in arguments else _lock(wait=True)
+    try:
+        compile_kernels(map(parse_key, names) if names else all_keys())
+    finally:
+        if lock is not None:
+            with contextlib.suppress(OSError):
+                os.close(lock)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
