@@ -21,6 +21,14 @@ from dispatch.testing.matrices import laplacian
 CHILD_SECONDS = 120
 """After which a child process is held to hang."""
 
+FORKED = {
+    1: "got an error that is no RuntimeError",
+    2: "computed other bits than its parent",
+    3: "got a RuntimeError that does not speak of the fork",
+    -14: "hung",  # SIGALRM
+}
+"""What became of a forked child, by its exit status."""
+
 
 class ConcurrencyConformance(Conformance):
     """Calls at the same time, and after a fork."""
@@ -46,7 +54,7 @@ class ConcurrencyConformance(Conformance):
         alone = [self.run(job) for job in jobs]
         with ThreadPoolExecutor(64) as pool:
             together = list(pool.map(self.run, jobs * 16))
-        assert together == alone * 16
+        assert together == alone * 16, "calls from many threads gave other bits than each alone"
 
     def test_tasks_with_requests_of_their_own(self) -> None:
         """Asyncio tasks that ask for the backend each in its own context."""
@@ -73,6 +81,7 @@ class ConcurrencyConformance(Conformance):
         alone = [self.run(job) for job in jobs]
         child = os.fork()
         if child == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(CHILD_SECONDS)
             code = 1
             try:
@@ -81,7 +90,8 @@ class ConcurrencyConformance(Conformance):
                 code = 0 if "fork" in str(error) else 3
             finally:
                 os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert code == 0, f"a forked child {FORKED.get(code, f'ended with {signal.strsignal(-code) or code}')}"
         assert [self.run(job) for job in jobs] == alone, "the fork disturbed its parent"
 
     def test_a_spawned_child_gets_the_same_bits(self) -> None:

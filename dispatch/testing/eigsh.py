@@ -12,6 +12,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 import dispatch
 from dispatch.testing.base import Conformance
+from dispatch.testing.comparison import assert_near
 from dispatch.testing.matrices import components, laplacian, random_symmetric
 
 
@@ -34,13 +35,14 @@ def check_pairs(A: Any, w: NDArray[Any], v: NDArray[Any], spectrum: NDArray[Any]
     M = np.eye(len(A)) if M is None else np.asarray(M.toarray())
     k, eps = len(w), float(np.finfo(v.dtype).eps)
     norm = max(float(abs(spectrum).max()), np.finfo(float).tiny)
-    assert v.shape == (len(A), k)
+    assert v.shape == (len(A), k), f"the eigenvectors have shape {v.shape}, expected {(len(A), k)}"
     assert (np.diff(w) >= 0).all(), "eigenvalues are not in ascending order"
-    np.testing.assert_allclose(w, wanted(spectrum, k, which), rtol=0, atol=200 * eps * norm)
+    assert_near(f'the {k} eigenvalues of which="{which}"', w, wanted(spectrum, k, which), 200 * eps * norm)
     wide = v.astype(np.result_type(v, np.float64))
     residuals = np.linalg.norm(A @ wide - M @ wide * w.astype(np.float64), axis=0)
-    assert residuals.max() <= 200 * eps * norm * np.linalg.norm(M, 2) * np.linalg.norm(wide, axis=0).max()
-    assert abs(wide.conj().T @ M @ wide - np.eye(k)).max() < 200 * eps
+    allowed = 200 * eps * norm * np.linalg.norm(M, 2) * np.linalg.norm(wide, axis=0).max()
+    assert_near("the norms of A x - λ M x", residuals, np.zeros(k), allowed)
+    assert_near("Vᴴ M V, the products of eigenvectors with each other,", wide.conj().T @ M @ wide, np.eye(k), 200 * eps)
 
 
 SPECTRA: dict[str, tuple[sp.csr_array, NDArray[np.float64]]] = {
@@ -65,7 +67,10 @@ class EigshConformance(Conformance):
         """Call `dispatch.eigsh` on the backend under test."""
         if "eigsh" not in self.operations:
             pytest.skip("not declared")
-        return dispatch.eigsh(A, k, backend=self.backend, **arguments)
+        result = dispatch.eigsh(A, k, backend=self.backend, **arguments)
+        found = len(result[0] if isinstance(result, tuple) else result)
+        assert found == k, f"eigsh returned {found} eigenvalues, expected {k}"
+        return result
 
     @pytest.mark.parametrize("which", ["SA", "LA", "LM", "BE"])
     @pytest.mark.parametrize("char", "fdFD")
@@ -129,6 +134,33 @@ class EigshConformance(Conformance):
         half = np.linalg.solve(C, A.toarray())
         spectrum = np.linalg.eigvalsh(np.linalg.solve(C, half.conj().T))
         check_pairs(A, w, v, spectrum, "SA", M)
+
+    @pytest.mark.parametrize("mode", ["normal", "buckling", "cayley"])
+    def test_at_a_shift(self, mode: str) -> None:
+        """The eigenvalues that a spectral transformation makes the largest: those near `sigma`, with most modes."""
+        # Between two eigenvalues, and so near to zero that the modes weigh those below and above it differently.
+        spectrum, sigma = 0.1 * np.arange(1, 401), 1.04
+        A = sp.diags_array(spectrum).tocsr()
+        transformed = {
+            "normal": 1 / (spectrum - sigma),
+            "buckling": spectrum / (spectrum - sigma),
+            "cayley": (spectrum + sigma) / (spectrum - sigma),
+        }
+        for which in ("LM", "LA"):
+            keys = {"LM": -abs(transformed[mode]), "LA": -transformed[mode]}[which]
+            w = self.eigsh(A, 5, sigma=sigma, mode=mode, which=which, return_eigenvectors=False)
+            expected = np.sort(spectrum[np.argsort(keys, kind="stable")[:5]])
+            allowed = 200 * float(np.finfo(float).eps) * spectrum[-1]
+            assert_near(
+                f'the eigenvalues of {mode} mode at {sigma} with which="{which}"', np.sort(w), expected, allowed
+            )
+
+    def test_the_smallest_in_magnitude(self) -> None:
+        """`which` SM of a matrix with eigenvalues of both signs: in the middle of its spectrum."""
+        spectrum = np.r_[-np.arange(1.0, 201.0), np.arange(0.5, 200.5)]
+        A = sp.diags_array(spectrum).tocsr()
+        w, v = self.eigsh(A, 5, which="SM")
+        check_pairs(A, w, v, spectrum, "SM")
 
     def test_dense_matrices_and_operators(self) -> None:
         """A dense array, and a matrix known by its products alone."""

@@ -12,6 +12,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers import BlockEngine, EigenProblem, prepare
 from dispatch.testing.base import Conformance
+from dispatch.testing.comparison import assert_near
 
 SIZES = [(2, 1), (7, 3), (64, 16), (257, 1), (1000, 5), (5000, 33)]
 """Lengths and numbers of vectors: at, below and above the powers of two that a kernel may be tiled by."""
@@ -65,19 +66,21 @@ class BlockEngineConformance(Conformance):
         """Return an engine for vectors of length n."""
         return self.engine_for(sp.eye_array(n, format="csr", dtype=dtype))
 
-    def close(self, actual: Any, expected: Any, dtype: np.dtype[Any], size: Any) -> None:
-        """Assert that results differ by a few roundings of sums whose terms have the given sizes in total."""
-        error = abs(np.asarray(actual) - expected)
-        np.testing.assert_array_less(error, 32 * np.finfo(dtype).eps * size + np.finfo(dtype).tiny)
+    def close(self, what: str, actual: Any, expected: Any, dtype: np.dtype[Any], size: Any) -> None:
+        """Assert that `what` is right to a few roundings of sums whose terms have the given sizes in total."""
+        assert_near(what, actual, expected, 32 * np.finfo(dtype).eps * size + np.finfo(dtype).tiny)
+
+    def same(self, what: str, actual: Any, expected: Any) -> None:
+        """Assert that `what` is right to the bit: numbers that were moved and not computed."""
+        assert_near(what, actual, expected, 0)
 
     def test_a_block_comes_back_as_it_was(self, dtype: np.dtype[Any], size: tuple[int, int]) -> None:
         """`download` returns what `upload` was given, converted to the engine's dtype, whatever its layout."""
         engine, X = self.engine(size[0], dtype), random_block(*size, dtype)
         for host in (X, np.asfortranarray(X), np.repeat(X, 2, axis=1)[:, ::2]):
             back = engine.download(engine.upload(host))
-            assert back.shape == size
-            assert back.dtype == dtype
-            np.testing.assert_array_equal(back, X)
+            assert back.dtype == dtype, f"download(upload(X)) has dtype {back.dtype}, expected {dtype}"
+            self.same("download(upload(X))", back, X)
 
     def test_upload_takes_a_copy(self, dtype: np.dtype[Any]) -> None:
         """A block does not change when the host array that it came from does."""
@@ -85,7 +88,7 @@ class BlockEngineConformance(Conformance):
         given = X.copy()
         block = engine.upload(given)
         given[:] = 0
-        np.testing.assert_array_equal(engine.download(block), X)
+        self.same("a block, after the host array that it came from was overwritten,", engine.download(block), X)
 
     def test_columns(self, dtype: np.dtype[Any], size: tuple[int, int]) -> None:
         """`columns` takes columns in the order that is asked for, one more than once, or none of them."""
@@ -93,7 +96,7 @@ class BlockEngineConformance(Conformance):
         p = size[1]
         for indices in (range(p), [p - 1], [0, p // 2, 0], list(range(p))[::-1], np.array([p - 1, 0])):
             chosen = engine.columns(engine.upload(X), indices)
-            np.testing.assert_array_equal(engine.download(chosen), X[:, list(indices)])
+            self.same(f"columns(X, {list(indices)})", engine.download(chosen), X[:, list(indices)])
 
     @pytest.mark.parametrize("q", [1, 4, 17])
     def test_gram(self, dtype: np.dtype[Any], size: tuple[int, int], q: int) -> None:
@@ -101,10 +104,11 @@ class BlockEngineConformance(Conformance):
         n, p = size
         engine, X, Y = self.engine(n, dtype), random_block(n, p, dtype, 1), random_block(n, q, dtype, 2)
         G = engine.gram(engine.upload(X), engine.upload(Y))
-        assert isinstance(G, np.ndarray)
-        assert G.dtype == engine.small_dtype
+        assert isinstance(G, np.ndarray), f"gram(X, Y) is a {type(G).__name__}, expected an array on the host"
         wide = engine.small_dtype
-        self.close(G, X.astype(wide).conj().T @ Y.astype(wide), wide, abs(X).T.astype(float) @ abs(Y).astype(float))
+        assert G.dtype == wide, f"gram(X, Y) has dtype {G.dtype}, expected {wide}"
+        terms = abs(X).T.astype(float) @ abs(Y).astype(float)
+        self.close("gram(X, Y)", G, X.astype(wide).conj().T @ Y.astype(wide), wide, terms)
 
     def test_gram_of_a_block_with_itself(self, dtype: np.dtype[Any], size: tuple[int, int]) -> None:
         """The Gram matrix of one block with itself may take a path of its own: it is Hermitian."""
@@ -112,8 +116,8 @@ class BlockEngineConformance(Conformance):
         block = engine.upload(X)
         G = engine.gram(block, block)
         wide, terms = engine.small_dtype, abs(X).T.astype(float) @ abs(X).astype(float)
-        self.close(G, X.astype(wide).conj().T @ X.astype(wide), wide, terms)
-        self.close(G, G.conj().T, wide, terms)
+        self.close("gram(X, X)", G, X.astype(wide).conj().T @ X.astype(wide), wide, terms)
+        self.close("gram(X, X) as a Hermitian matrix", G, G.conj().T, wide, terms)
 
     @pytest.mark.parametrize("widths", [(), (2,), (5, 1), (16, 3, 16)], ids=str)
     def test_combine(self, dtype: np.dtype[Any], size: tuple[int, int], widths: tuple[int, ...]) -> None:
@@ -126,18 +130,18 @@ class BlockEngineConformance(Conformance):
         for q in (1, 6, 33):
             C = [random_block(width, q, wide, 10 + seed) for seed, width in enumerate((p, *widths))]
             combined = engine.download(engine.combine(blocks, C))
-            assert combined.shape == (n, q)
             expected = sum((x.astype(wide) @ c for x, c in zip(X, C, strict=True)), np.zeros((n, q), wide))
             terms = sum((abs(x) @ abs(c) for x, c in zip(X, C, strict=True)), np.zeros((n, q)))
-            self.close(combined, expected, dtype, terms)
+            self.close(f"combine of {len(X)} blocks", combined, expected, dtype, terms)
         for block, x in zip(blocks, X, strict=True):
-            np.testing.assert_array_equal(engine.download(block), x)
+            self.same("a block, after it was combined,", engine.download(block), x)
 
     def test_combine_takes_one_block_twice(self, dtype: np.dtype[Any]) -> None:
         """The same block may stand in several places."""
         engine, X = self.engine(100, dtype), random_block(100, 4, dtype)
         block, eye = engine.upload(X), np.eye(4)
-        self.close(engine.download(engine.combine([block, block], [eye, 2 * eye])), 3 * X, dtype, 3 * abs(X))
+        combined = engine.download(engine.combine([block, block], [eye, 2 * eye]))
+        self.close("combine([X, X], [1, 2])", combined, 3 * X, dtype, 3 * abs(X))
 
     @pytest.mark.parametrize("p", [1, 3, 16, 33])
     @pytest.mark.parametrize("n", [12, 300, 4097])
@@ -146,7 +150,8 @@ class BlockEngineConformance(Conformance):
         A, X = uneven_matrix(n, n, dtype), random_block(n, p, dtype)
         engine = self.engine_for(A, k=1 if n < 4097 else 20)
         Y = engine.download(engine.apply(engine.operator(A), engine.upload(X)))
-        self.close(Y, A.astype(engine.small_dtype) @ X, dtype, abs(A) @ abs(X) + abs(X).max())
+        exact = A.astype(engine.small_dtype) @ X
+        self.close("apply of a sparse A to X", Y, exact, dtype, abs(A) @ abs(X) + abs(X).max())
 
     def test_apply_a_matrix_with_wide_indices(self, dtype: np.dtype[Any]) -> None:
         """SciPy's indices may be 64 bits wide, and unsorted."""
@@ -154,7 +159,7 @@ class BlockEngineConformance(Conformance):
         A = sp.csr_array((A.data, A.indices.astype(np.int64), A.indptr.astype(np.int64)), shape=A.shape)
         engine = self.engine_for(sp.eye_array(100, format="csr", dtype=dtype))
         Y = engine.download(engine.apply(engine.operator(A), engine.upload(X)))
-        self.close(Y, A @ X, dtype, abs(A) @ abs(X) + abs(X).max())
+        self.close("apply of a sparse A with int64 indices", Y, A @ X, dtype, abs(A) @ abs(X) + abs(X).max())
 
     @pytest.mark.parametrize("shape", [(300, 40), (40, 300)], ids=str)
     def test_apply_a_rectangular_matrix(self, dtype: np.dtype[Any], shape: tuple[int, int]) -> None:
@@ -163,10 +168,12 @@ class BlockEngineConformance(Conformance):
         A, X = uneven_matrix(rows, columns, dtype), random_block(columns, 5, dtype)
         engine = self.engine(300, dtype)
         Y = engine.apply(engine.operator(A), engine.upload(X))
-        self.close(engine.download(Y), A @ X, dtype, abs(A) @ abs(X) + abs(X).max())
+        terms = abs(A) @ abs(X) + abs(X).max()
+        self.close(f"apply of a {rows}-by-{columns} A to X", engine.download(Y), A @ X, dtype, terms)
         back = engine.apply(engine.operator(sp.csr_array(A.conj().T)), Y)
         exact = A.conj().T @ (A @ X)
-        self.close(engine.download(back), exact, dtype, abs(A).T @ (abs(A) @ abs(X)) + abs(X).max())
+        terms = abs(A).T @ (abs(A) @ abs(X)) + abs(X).max()
+        self.close(f"apply of a {columns}-by-{rows} Aᴴ to A X", engine.download(back), exact, dtype, terms)
 
     @pytest.mark.parametrize("p", [1, 5])
     def test_apply_a_dense_matrix(self, dtype: np.dtype[Any], p: int) -> None:
@@ -175,7 +182,7 @@ class BlockEngineConformance(Conformance):
         engine = self.engine(200, dtype)
         for matrix in (A, np.asfortranarray(A)):
             Y = engine.download(engine.apply(engine.operator(matrix), engine.upload(X)))
-            self.close(Y, A @ X, dtype, abs(A) @ abs(X))
+            self.close("apply of a dense A to X", Y, A @ X, dtype, abs(A) @ abs(X))
 
     def test_apply_an_operator(self, dtype: np.dtype[Any]) -> None:
         """A `LinearOperator` is applied on the host, to the whole block at once."""
@@ -189,8 +196,8 @@ class BlockEngineConformance(Conformance):
         operator = LinearOperator(A.shape, matvec=matmat, matmat=matmat, dtype=A.dtype)
         engine = self.engine(200, dtype)
         Y = engine.download(engine.apply(engine.operator(operator), engine.upload(X)))
-        self.close(Y, A @ X, dtype, abs(A) @ abs(X))
-        assert asked == [(200, 5)]
+        self.close("apply of a LinearOperator to X", Y, A @ X, dtype, abs(A) @ abs(X))
+        assert asked == [(200, 5)], f"the operator was given blocks of shapes {asked}, expected one of (200, 5)"
 
     def test_residual(self, dtype: np.dtype[Any], size: tuple[int, int]) -> None:
         """`residual` returns ``AX - BX diag(θ)`` with the norms of its columns in double precision."""
@@ -198,19 +205,20 @@ class BlockEngineConformance(Conformance):
         engine, AX, BX = self.engine(n, dtype), random_block(n, p, dtype, 1), random_block(n, p, dtype, 2)
         theta = np.linspace(-2.0, 3.0, p)
         R, norms = engine.residual(engine.upload(AX), engine.upload(BX), theta)
-        self.close(engine.download(R), AX - BX * theta, dtype, abs(AX) + abs(BX * theta))
-        assert norms.dtype == np.float64
-        np.testing.assert_allclose(
-            norms, np.linalg.norm(AX - BX * theta, axis=0), rtol=1e3 * np.finfo(dtype).eps, strict=True
+        self.close(
+            "the block of residual(AX, BX, θ)", engine.download(R), AX - BX * theta, dtype, abs(AX) + abs(BX * theta)
         )
+        assert norms.dtype == np.float64, f"the norms of residual(AX, BX, θ) have dtype {norms.dtype}, expected float64"
+        exact = np.linalg.norm(AX - BX * theta, axis=0)
+        assert_near("the norms of residual(AX, BX, θ)", norms, exact, 1e3 * np.finfo(dtype).eps * exact)
 
     def test_a_residual_of_zero(self, dtype: np.dtype[Any]) -> None:
         """An exact eigenpair has norm zero, not NaN."""
         engine, X = self.engine(100, dtype), random_block(100, 2, dtype)
         block = engine.upload(X)
         R, norms = engine.residual(block, block, np.ones(2))
-        np.testing.assert_array_equal(norms, 0.0)
-        np.testing.assert_array_equal(engine.download(R), 0)
+        self.same("the norms of residual(X, X, 1)", norms, np.zeros(2))
+        self.same("the block of residual(X, X, 1)", engine.download(R), np.zeros((100, 2)))
 
     @pytest.mark.parametrize("p", [1, 5, 16])
     @pytest.mark.parametrize("n", [12, 300, 4097])
@@ -229,8 +237,49 @@ class BlockEngineConformance(Conformance):
         R1 = R.astype(wide) - (A.astype(wide) @ D - D * theta)
         D1 = a * D + b * R1
         size = abs(R) + abs(A) @ abs(D) + abs(D) * (1 + abs(theta)) + abs(Y)
-        for actual, expected in zip(stepped, (R1, D1, Y + D1), strict=True):
-            self.close(engine.download(actual), expected, dtype, size)
+        for name, actual, expected in zip(("residual", "direction", "iterate"), stepped, (R1, D1, Y + D1), strict=True):
+            self.close(f"the {name} of chebyshev_step", engine.download(actual), expected, dtype, size)
+
+    @pytest.mark.parametrize("p", [1, 5, 16])
+    @pytest.mark.parametrize("n", [12, 300, 4097])
+    def test_chebyshev_iteration(self, dtype: np.dtype[Any], n: int, p: int) -> None:
+        """Several steps at once give what the steps give one by one, to single precision at least."""
+        A = sp.csr_array(uneven_matrix(n, n, dtype) / n)
+        R, D = random_block(n, p, dtype, 1), random_block(n, p, dtype, 2)
+        theta = np.linspace(-1.0, 2.0, p)
+        steps = [(np.full(p, 0.5 + 0.1 * j), np.linspace(0.1, 0.3, p)) for j in range(3)]
+        engine = self.engine_for(A, k=1 if n < 4097 else 20)
+        Y = engine.chebyshev_iteration(engine.operator(A), theta, steps, engine.upload(R), engine.upload(D))
+        expected = direction = D.astype(engine.small_dtype)
+        residual = R.astype(engine.small_dtype)
+        for a, b in steps:
+            residual = residual - (A @ direction - direction * theta)
+            direction = a * direction + b * residual
+            expected = expected + direction
+        allowed = 1000 * float(np.finfo(np.float32).eps) * abs(expected).max()
+        assert_near("chebyshev_iteration in 3 steps", engine.download(Y), expected, allowed)
+
+    def test_results_of_primitives_stay(self, dtype: np.dtype[Any]) -> None:
+        """What a primitive returned does not change when it is called again with other blocks."""
+        n, p = 300, 4
+        A = uneven_matrix(n, n, dtype)
+        engine = self.engine_for(A)
+        operator, C = engine.operator(A), random_block(p, p, engine.small_dtype)
+        names = ("upload", "apply", "combine", "columns", "the block of residual", "gram", "the norms of residual")
+
+        def results(seed: int) -> tuple[list[Any], list[Any]]:
+            X = engine.upload(random_block(n, p, dtype, seed))
+            AX = engine.apply(operator, X)
+            R, norms = engine.residual(AX, X, np.ones(p))
+            blocks = [X, AX, engine.combine([X, AX], [C, C]), engine.columns(X, [2, 0]), R]
+            return blocks, [engine.gram(X, AX), norms]
+
+        blocks, on_host = results(1)
+        before = [np.array(x) for x in (*map(engine.download, blocks), *on_host)]
+        results(2)
+        after = [np.array(x) for x in (*map(engine.download, blocks), *on_host)]
+        for name, now, then in zip(names, after, before, strict=True):
+            self.same(f"the result of {name}, after the next call,", now, then)
 
     def test_the_same_arguments_give_the_same_bits(self, dtype: np.dtype[Any]) -> None:
         """Every primitive is deterministic."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import dispatch
 from dispatch.testing.base import Conformance, random_array
+from dispatch.testing.comparison import assert_near
 from dispatch.testing.reference import allowed_error, exact_sum
 
 ALL_DTYPES = "?bBhHiIlLqQefdFD"
@@ -56,10 +57,6 @@ LAYOUTS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 """Views with the elements of an array in other places."""
 
 
-TINIEST = 5e-324
-"""So that two zeros pass a strict comparison."""
-
-
 def _read_only(a: NDArray[Any]) -> NDArray[Any]:
     view = a.view()
     view.flags.writeable = False
@@ -84,25 +81,28 @@ class SumConformance(Conformance):
 
         Integers are equal to the bit; finite floating-point sums as near to the exact sum as the contract says.
         """
+        call = (
+            f"sum of {a.dtype} {a.shape} with {arguments}" if "where" not in arguments else f"sum of {a.dtype} where …"
+        )
         before = a.copy()
         with np.errstate(all="ignore"):  # overflow is part of the input
             expected = np.sum(a, **arguments)
             actual = dispatch.sum(a, **arguments, backend=self.backend)
-        assert type(actual) is type(expected)
-        assert actual.dtype == expected.dtype
-        assert actual.shape == expected.shape
-        np.testing.assert_array_equal(a, before)
+        assert type(actual) is type(expected), f"{call} is a {type(actual).__name__}, not a {type(expected).__name__}"
+        assert actual.dtype == expected.dtype, f"{call} has dtype {actual.dtype}, expected {expected.dtype}"
+        assert actual.shape == expected.shape, f"{call} has shape {actual.shape}, expected {expected.shape}"
+        np.testing.assert_array_equal(a, before, err_msg="the input was modified")
         finite = a.dtype.kind in "fc" and np.isfinite(a).all() and np.isfinite(expected).all()
         if finite and arguments.keys() <= {"axis", "keepdims"}:
             axis = arguments.get("axis")
             exact, allowed = exact_sum(a, axis), allowed_error(a, axis)
             found = np.asarray(actual, np.result_type(a.dtype, np.float64)).reshape(exact.shape)
-            np.testing.assert_array_less(abs(found - exact), allowed * (1 + 1e-12) + TINIEST)
+            assert_near(call, found, exact, allowed * (1 + 1e-12))
         else:
             # What converts, masks or adds more has no exact reference here: NumPy's own accuracy is the measure.
             eps = float(np.finfo(expected.dtype).eps) if expected.dtype.kind in "fc" else 0.0
             size = float(abs(a[np.isfinite(a)].astype(complex)).sum()) if a.dtype.kind in "fc" else float(a.size)
-            np.testing.assert_allclose(actual, expected, rtol=32 * eps, atol=32 * eps * size)
+            np.testing.assert_allclose(actual, expected, rtol=32 * eps, atol=32 * eps * size, err_msg=call)
 
     @pytest.mark.parametrize(("shape", "axis"), AXES, ids=[f"{shape} over {axis}" for shape, axis in AXES])
     def test_every_axis(self, sum_dtype: np.dtype[Any], shape: tuple[int, ...], axis: Any) -> None:
@@ -119,6 +119,41 @@ class SumConformance(Conformance):
         for axis in (None, *range(a.ndim)):
             self.check_sum(a, axis=axis)
 
+    def test_every_element_counts_once(self, sum_dtype: np.dtype[Any]) -> None:
+        """Arrays of ones around the sizes that a kernel may be tiled by, where nothing is rounded."""
+        for n in (1, 2, 3, 5, 15, 16, 17, 31, 33, 64, 65, 127, 255, 257, 1023, 1025, 2047):
+            ones = np.ones((n, 3), sum_dtype)
+            for a, axis in ((ones[:, 0].copy(), 0), (ones, 0), (np.ascontiguousarray(ones.T), 1)):
+                self.check_sum(a, axis=axis)
+                expected = np.sum(a, axis=axis)
+                actual = dispatch.sum(a, axis=axis, backend=self.backend)
+                assert_near(f"sum of ones of shape {a.shape} over axis {axis}", actual, expected, 0)
+
+    def test_the_other_byte_order(self, sum_dtype: np.dtype[Any]) -> None:
+        """Elements in the byte order of other machines, such as a file holds them, are understood or refused."""
+        a = random_array(sum_dtype, (30, 11)).astype(sum_dtype.newbyteorder())
+        if a.dtype.isnative:
+            pytest.skip("a byte has no order")
+        try:
+            dispatch.sum(a, backend=self.backend)
+        except dispatch.UnsupportedCallError:
+            self.refused(lambda: dispatch.sum(a, backend=self.backend))
+        else:
+            for axis in (None, 0, 1):
+                self.check_sum(a, axis=axis)
+
+    def test_results_are_the_callers_own(self, sum_dtype: np.dtype[Any]) -> None:
+        """A result can be written to, and shares memory neither with the input nor with the next result."""
+        a = random_array(sum_dtype, (30, 11))
+        for axis in (0, 1, ()):
+            first = dispatch.sum(a, axis=axis, backend=self.backend)
+            kept = first.copy()
+            second = dispatch.sum(a[::-1] if axis == 1 else a, axis=axis, backend=self.backend)
+            assert first.flags.writeable, f"the sum over axis={axis} is read-only"
+            assert not np.may_share_memory(first, a), f"the sum over axis={axis} shares memory with the input"
+            assert not np.may_share_memory(first, second), f"two sums over axis={axis} share memory"
+            np.testing.assert_array_equal(first, kept, err_msg="the next call changed a result")
+
     def test_a_broadcast_axis(self, sum_dtype: np.dtype[Any]) -> None:
         """A stride of zero repeats elements."""
         a = np.broadcast_to(random_array(sum_dtype, (1, 30)), (50, 30))
@@ -133,6 +168,8 @@ class SumConformance(Conformance):
         if sum_dtype.kind == "c" and target not in "FD":
             pytest.skip("discards the imaginary part")
         a = np.asarray(random_array(np.int8, (30, 11)) % 7, sum_dtype)
+        if sum_dtype.kind in "fc":
+            a += sum_dtype.type(0.75)  # which an integer does not hold
         for axis in (None, 0, 1):
             self.check_sum(a, axis=axis, dtype=target)
 

@@ -1,0 +1,310 @@
+"""Faults of `eigsh` as a whole, in a backend that replaces the core's solver."""
+
+import dataclasses
+import threading
+
+import numpy as np
+import scipy.linalg
+from scipy.sparse import csr_array, issparse
+from scipy.sparse.linalg import LinearOperator
+
+from dispatch.solvers import EigshInfo, EigshResult, NoConvergence
+from tests.kit.fault import Copy, fault
+
+
+class Eigsh(Copy):
+    """A copy whose solver changes the problem before, or the result after it is solved."""
+
+    def eigsh(self, problem, *, device):
+        return self.after(problem, super().eigsh(self.before(problem), device=device))
+
+    def before(self, problem):
+        return problem
+
+    def after(self, problem, result):
+        return result
+
+
+def with_pairs(result, values, vectors):
+    """Return a result with other eigenpairs."""
+    return dataclasses.replace(result, eigenvalues=np.asarray(values), eigenvectors=np.asarray(vectors))
+
+
+def with_info(result, **changes):
+    """Return a result with another info."""
+    return dataclasses.replace(result, info=dataclasses.replace(result.info, **changes))
+
+
+# What is returned
+
+
+@fault("test_every_arithmetic_and_end")
+class Descending(Eigsh):
+    """Pairs come in descending order."""
+
+    def after(self, problem, result):
+        return with_pairs(result, result.eigenvalues[::-1], result.eigenvectors[:, ::-1])
+
+
+@fault("test_every_arithmetic_and_end")
+class VectorsInAnotherOrder(Eigsh):
+    """Vectors are not in the order of the values."""
+
+    def after(self, problem, result):
+        return with_pairs(result, result.eigenvalues, result.eigenvectors[:, ::-1])
+
+
+@fault("test_every_arithmetic_and_end")
+class NotNormalized(Eigsh):
+    """Vectors are scaled so that their largest element is one."""
+
+    def after(self, problem, result):
+        v = result.eigenvectors
+        return with_pairs(result, result.eigenvalues, v / abs(v).max(axis=0))
+
+
+@fault("test_generalized", among="d")
+class NormalizedWithoutM(Eigsh):
+    """Vectors of a generalized problem have norm one."""
+
+    def after(self, problem, result):
+        v = result.eigenvectors
+        return with_pairs(result, result.eigenvalues, v / np.linalg.norm(v, axis=0))
+
+
+@fault("test_multiple_eigenvalues", among="SA")
+class SkewInsideClusters(Eigsh):
+    """Vectors of one multiple eigenvalue are not orthogonal."""
+
+    def after(self, problem, result):
+        w, v = result.eigenvalues, result.eigenvectors.copy()
+        equal = np.flatnonzero(np.diff(w) <= 1e-10 * max(abs(w).max(), 1e-300))
+        v[:, equal + 1] = (v[:, equal + 1] + v[:, equal]) / np.sqrt(2)
+        return with_pairs(result, w, v)
+
+
+@fault("test_multiple_eigenvalues", among="SA")
+class OneOfEachCluster(Eigsh):
+    """A multiple eigenvalue is found less often than it is there."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, k=min(problem.k + 3, problem.n - 1))
+
+    def after(self, problem, result):
+        w, v, k = result.eigenvalues, result.eigenvectors, problem.k
+        inside = np.flatnonzero(np.diff(w) <= 1e-10 * max(abs(w).max(), 1e-300)) + 1
+        keep = np.setdiff1d(np.arange(len(w)), inside[: len(w) - k])
+        keep = keep[:k] if problem.which == "SA" else keep[-k:]
+        info = dataclasses.replace(result.info, residual_norms=result.info.residual_norms[keep])
+        return EigshResult(w[keep], v[:, keep], info)
+
+
+@fault("test_few_and_nearly_all", among="40")
+class FortyAtMost(Eigsh):
+    """No more than 32 pairs are found."""
+
+    def after(self, problem, result):
+        return with_pairs(result, result.eigenvalues[:32], result.eigenvectors[:, :32])
+
+
+@fault("test_every_arithmetic_and_end", among="f-SA")
+class ResultsInDoublePrecision(Eigsh):
+    """Results of single precision come back in double."""
+
+    def after(self, problem, result):
+        v = result.eigenvectors
+        return with_pairs(result, result.eigenvalues.astype(float), v.astype(np.result_type(v, float)))
+
+
+@fault("test_every_arithmetic_and_end")
+class ResidualsNotReported(Eigsh):
+    """Residual norms are said to be zero."""
+
+    def after(self, problem, result):
+        return with_info(result, residual_norms=np.ones(problem.k))
+
+
+@fault("test_every_arithmetic_and_end", among="d-SA")
+class NormsWithoutEigenvalues(Eigsh):
+    """Values are returned with a relative error of one in ten million."""
+
+    def after(self, problem, result):
+        return with_pairs(result, result.eigenvalues * (1 + 1e-7), result.eigenvectors)
+
+
+# What is computed
+
+
+@fault("test_every_arithmetic_and_end", among="d-SA")
+class ComputedInSingle(Eigsh):
+    """Double precision is computed in single."""
+
+    def before(self, problem):
+        narrow = np.dtype({"d": "f", "D": "F"}.get(problem.dtype.char, problem.dtype.char))
+        if isinstance(problem.A, LinearOperator) or problem.M is not None:
+            return problem
+        return dataclasses.replace(problem, A=problem.A.astype(narrow), dtype=narrow)
+
+    def after(self, problem, result):
+        w, v = result.eigenvalues, result.eigenvectors
+        return with_pairs(result, w.astype(problem.dtype.char.lower()), v.astype(problem.dtype))
+
+
+@fault("test_every_arithmetic_and_end", among="D-SA")
+class RealPartAlone(Eigsh):
+    """Of a Hermitian matrix the real part is taken."""
+
+    def before(self, problem):
+        if problem.dtype.kind != "c" or isinstance(problem.A, LinearOperator):
+            return problem
+        return dataclasses.replace(problem, A=problem.A.real.astype(problem.dtype))
+
+
+@fault("test_every_arithmetic_and_end", among="d-SA")
+class UnconvergedReturned(Eigsh):
+    """What has not converged is returned."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, tol=1e-3, preconditioner=None)
+
+
+@fault("test_no_convergence_is_an_error_with_what_converged")
+class NoConvergenceSwallowed(Eigsh):
+    """Where pairs did not converge, they are returned all the same."""
+
+    def eigsh(self, problem, *, device):
+        try:
+            return super().eigsh(problem, device=device)
+        except NoConvergence as error:
+            return error.approximations
+
+
+@fault("test_no_convergence_is_an_error_with_what_converged")
+class MaxiterIgnored(Eigsh):
+    """`maxiter` has no effect."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, maxiter=None, preconditioner="auto")
+
+
+@fault("test_any_scale")
+class AbsoluteTolerance(Eigsh):
+    """A matrix is shifted by a small number, whatever its size."""
+
+    def before(self, problem):
+        if not isinstance(problem.A, csr_array):
+            return problem
+        A = csr_array(problem.A + 1e-12 * np.float64(1) * scipy.sparse.eye_array(problem.n))
+        return dataclasses.replace(problem, A=A.astype(problem.dtype))
+
+
+@fault("test_generalized")
+class MassIgnored(Eigsh):
+    """`M` has no effect."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, M=None)
+
+
+@fault("test_at_a_shift")
+class ShiftIgnored(Eigsh):
+    """`sigma` has no effect."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, sigma=None, mode="normal")
+
+
+@fault("test_at_a_shift")
+class ModeIgnored(Eigsh):
+    """`mode` has no effect."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, mode="normal")
+
+
+@fault("test_the_smallest_in_magnitude")
+class SmallestIsLowest(Eigsh):
+    """``which="SM"`` means ``"SA"``."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, which="SA" if problem.which == "SM" else problem.which)
+
+
+@fault("test_every_arithmetic_and_end", among="d-LM")
+class LargestIsHighest(Eigsh):
+    """``which="LM"`` means ``"LA"``."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, which="LA" if problem.which == "LM" else problem.which)
+
+
+@fault("test_every_arithmetic_and_end", among="d-BE")
+class OneEndOnly(Eigsh):
+    """``which="BE"`` means ``"LA"``."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, which="LA" if problem.which == "BE" else problem.which)
+
+
+@fault("test_dense_matrices_and_operators")
+class OperatorsNotApplied(Eigsh):
+    """An operator is taken for the identity."""
+
+    def before(self, problem):
+        if not isinstance(problem.A, LinearOperator):
+            return problem
+        return dataclasses.replace(problem, A=csr_array(scipy.sparse.eye_array(problem.n)))
+
+
+@fault("test_bad_matrices_are_refused")
+class OneTriangle(Eigsh):
+    """One triangle of the matrix is read, and the other not compared with it."""
+
+    def eigsh(self, problem, *, device):
+        if not issparse(problem.A) or problem.M is not None:
+            return super().eigsh(problem, device=device)
+        w, v = scipy.linalg.eigh(problem.A.toarray(), check_finite=False)
+        return EigshResult(
+            w[: problem.k], v[:, : problem.k], EigshInfo("dense", "converged", 0, 0, np.zeros(problem.k))
+        )
+
+
+@fault("test_inputs_are_not_modified")
+class MassScaled(Eigsh):
+    """`M` is scaled in place."""
+
+    def after(self, problem, result):
+        if problem.M is not None:
+            problem.M.data *= 2
+        return result
+
+
+@fault("test_the_same_seed_gives_the_same_bits")
+class AnotherStart(Eigsh):
+    """The start is another one in every call."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, rng=np.random.default_rng())
+
+
+@fault("test_an_interrupted_solution_leaves_a_backend_that_works")
+class LockKept(Eigsh):
+    """A solution that is interrupted leaves the device locked."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def eigsh(self, problem, *, device):
+        if not self.lock.acquire(blocking=False):
+            raise RuntimeError("the device is locked")
+        result = super().eigsh(problem, device=device)
+        self.lock.release()
+        return result
+
+
+@fault("test_an_interrupted_solution_leaves_a_backend_that_works")
+class ErrorsSwallowed(Eigsh):
+    """An error of the caller's callback is swallowed."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, callback=None)
