@@ -23,6 +23,7 @@ CHILD_SECONDS = 2
 OPTIONS = (
     "-x", "-q", "--no-header", "--no-summary", "--noconftest", "--import-mode=importlib", "-c", os.devnull,
     "--rootdir", str(SUBJECT.parent), "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:xdist",
+    "-p", "no:unraisableexception",  # which collects garbage at length after every run
     "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning",
 )  # fmt: skip
 
