@@ -7,7 +7,7 @@ EMPTY    :=
 SPACE    := $(EMPTY) $(EMPTY)
 PLUGINS  := $(patsubst %/pyproject.toml,%,$(wildcard backends/*/pyproject.toml))
 
-.PHONY: demo test test-cuda-ptx check-kernels check-cuda-kernels lint docs bench dist clean
+.PHONY: demo test test-arrayapi test-wheels test-cuda-ptx check-kernels check-cuda-kernels lint docs bench dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dispatch demo
@@ -31,6 +31,30 @@ test-cuda-ptx: $(VENV)/.installed
 	$(PTX_PYTEST) -k '($(PTX_TESTS)) or memory_in or launch or every_arithmetic_and_end and SA'
 	PTX_ON_CPU_OPTIONS=order=2,seed=1,yieldmem=4 $(PTX_PYTEST) -k '$(PTX_TESTS)'
 	PTX_ON_CPU_OPTIONS=order=2,seed=2,yieldmem=4 $(PTX_PYTEST) -k '$(PTX_TESTS)'
+
+# The example of somebody else's plugin, with PyTorch, which is large: in an environment of its own.
+ARRAYAPI := .venv-arrayapi
+test-arrayapi: $(ARRAYAPI)/.installed
+	OPENBLAS_NUM_THREADS=1 $(ARRAYAPI)/bin/python -m pytest -q --numprocesses auto -k Torch examples/array_api/tests
+
+$(ARRAYAPI)/.installed: $(PROJECTS) examples/array_api/pyproject.toml
+	$(PYTHON) -m venv --clear $(ARRAYAPI)
+	ARRAY_DISPATCH_PLUGINS_BY_VERSION=1 $(ARRAYAPI)/bin/python -m pip install --quiet pytest-timeout pytest-xdist \
+		--extra-index-url https://download.pytorch.org/whl/cpu \
+		--editable '.[testing]' --editable backends/cpu --editable 'examples/array_api[torch]'
+	touch $@
+
+# Our own backends from their wheels, outside this checkout. CUDA's kit needs a device; without one, make test-cuda-ptx
+# runs it over the compiled kernels.
+WHEELS := $(abspath .venv-wheels)
+test-wheels: dist
+	$(PYTHON) -m venv --clear $(WHEELS)
+	$(WHEELS)/bin/python -m pip install --quiet --find-links dist pocl-binary-distribution dist/*.whl \
+		'array-dispatch[testing]'
+	cd $(WHEELS) && bin/dispatch check cpu
+	cd $(WHEELS) && bin/dispatch check opencl
+	cd $(WHEELS) && if bin/dispatch list | grep -q 'cuda:0'; then bin/dispatch check cuda; \
+		else echo 'cuda: no device here, its kit is not run'; fi
 
 check-cuda-kernels: $(VENV)/.installed
 	$(BIN)/python tests/cuda/check_kernels.py
@@ -56,7 +80,7 @@ dist: $(VENV)/.installed
 		ARRAY_DISPATCH_PLUGINS_BY_VERSION=1 $(BIN)/python -m build --outdir dist $$project || exit 1; done
 
 clean:
-	rm -rf $(VENV) dist build site digits.png
+	rm -rf $(VENV) $(ARRAYAPI) $(WHEELS) dist build site digits.png
 
 # The plugins are installed editable beside the core, in one call, so the core must not ask for copies of them.
 $(VENV)/.installed: $(PROJECTS) hatch_build.py

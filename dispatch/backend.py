@@ -73,7 +73,7 @@ class Backend(ABC):
     name : str
         Lower-case name by which users ask for the backend; the same as the name of the entry point.
     api_version : int
-        The `API_VERSION` that the plugin was written for.
+        The `API_VERSION` that the plugin was written for, as a number; a backend that is no plugin need not say.
     array_types : tuple of str
         Qualified names of the array classes that live on this backend's devices, such as ``"cupy.ndarray"``. They are
         strings so that nothing is imported to ask.

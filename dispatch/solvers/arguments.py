@@ -46,7 +46,7 @@ def prepare(
     TypeError, ValueError
         Naming the argument, its value, what was expected and what to do.
     """
-    A = as_operand("A", A)
+    given, A = A, as_operand("A", A)
     n = A.shape[0]
     M = None if M is None else _same_shape("M", as_operand("M", M), n)
     dtype = _working_dtype(A, M)
@@ -82,6 +82,7 @@ def prepare(
         preconditioner=_preconditioner(preconditioner, n, dtype),
         callback=callback,
         progress=bool(progress),
+        given=given,
     )
 
 

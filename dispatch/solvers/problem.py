@@ -55,6 +55,8 @@ class EigenProblem:
         ``"auto"``, None, or what the caller gave.
     callback, progress
         Whom to tell about each iteration.
+    given : object
+        A as the caller gave it: a backend may return eigenpairs of an array type of its own for a matrix of that type.
     """
 
     A: Operand
@@ -76,6 +78,7 @@ class EigenProblem:
     preconditioner: Any
     callback: Callable[[Any], Any] | None
     progress: bool
+    given: Any
 
     @property
     def eps(self) -> float:

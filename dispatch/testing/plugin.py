@@ -27,6 +27,9 @@ class PluginConformance(Conformance):
         assert isinstance(backend, dispatch.Backend)
         assert backend.name == self.backend == self.backend.lower()
         assert backend.api_version == dispatch.API_VERSION
+        if any(plugin.name == self.backend for plugin in discover()[0]):
+            stated = any("api_version" in vars(kind) for kind in type(backend).__mro__ if kind is not dispatch.Backend)
+            assert stated, "it takes api_version from the core, whichever that is: state the one it was written for"
         assert all("." in name for name in backend.array_types), "array_types are qualified names, such as 'a.b.Array'"
 
     def test_importing_it_is_light(self) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import gc
-import json
 import os
 import sys
 import threading
@@ -19,88 +18,6 @@ ONES = np.ones(3)
 
 def row(name):
     return next(backend for backend in dispatch.backends() if backend.name == name)
-
-
-BAD_PLUGINS = {
-    "raises at import": ("raise OSError('libmine.so is missing')", "OSError: libmine.so is missing"),
-    "exits at import": ("raise SystemExit(3)", "SystemExit: 3"),
-    "is no backend": ("backend = 42", "provides 42, expected an instance of dispatch.Backend"),
-    "has no such attribute": ("other = 1", "AttributeError: module 'plugin_mine' has no attribute 'backend'"),
-    "another API version": (
-        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'; api_version=99\n"
-        "  def probe(self): return []\n  def supports(self, call, device): return True\nbackend = B()",
-        "it was written for plugin API 99; this core has 1",
-    ),
-    "another name": (
-        "import dispatch\nclass B(dispatch.Backend):\n  name='other'\n"
-        "  def probe(self): return []\n  def supports(self, call, device): return True\nbackend = B()",
-        "its entry point is named 'mine' but its backend 'other'",
-    ),
-    "no device": (
-        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'\n"
-        "  def probe(self): return []\n  def supports(self, call, device): return True\nbackend = B()",
-        "probe() returned the devices [], expected mine:0, mine:1 and so on",
-    ),
-    "devices of another name": (
-        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'\n"
-        "  def probe(self): return [dispatch.Device('gpu:0'), 7]\n"
-        "  def supports(self, call, device): return True\nbackend = B()",
-        "probe() returned the devices ['gpu:0', '7'], expected mine:0",
-    ),
-    "raises in probe": (
-        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'\n"
-        "  def probe(self): raise KeyError('driver')\n"
-        "  def supports(self, call, device): return True\nbackend = B()",
-        "probe() raised KeyError: 'driver'",
-    ),
-    "hangs in probe": (
-        "import dispatch, time\nclass B(dispatch.Backend):\n  name='mine'\n"
-        "  def probe(self): time.sleep(60)\n"
-        "  def supports(self, call, device): return True\nbackend = B()",
-        "probe(): no answer after 0.2 s",
-    ),
-    "hangs at import": ("import time; time.sleep(60)", "importing its plugin: no answer after 0.2 s"),
-}
-
-
-@pytest.mark.parametrize(("code", "reason"), BAD_PLUGINS.values(), ids=BAD_PLUGINS.keys())
-def test_a_bad_plugin_ends_in_its_own_row(site, monkeypatch, code, reason):
-    if "no answer" in reason:
-        monkeypatch.setenv("DISPATCH_PROBE_TIMEOUT", "0.2")
-    # A module that hangs holds its import lock for good, so it gets a name that no other test uses.
-    site.install("mine", code, distribution="hanging" if reason.startswith("importing") else None)
-    assert dispatch.sum(ONES) == 3  # auto passes over it
-    bad = row("mine")
-    assert not bad.available
-    assert reason in bad.reason
-    assert "plugin-mine" in bad.remedy or "DISPATCH_DISABLE=mine" in bad.remedy
-    assert row("cpu").available
-    with pytest.raises(dispatch.BackendUnavailableError, match="mine") as caught:
-        dispatch.sum(ONES, backend="mine")
-    assert reason in caught.value.attempts[0].reason
-    assert caught.value.attempts[0].remedy == bad.remedy
-
-
-def test_the_reason_that_a_plugin_gives_is_passed_on(site):
-    site.install(
-        "mine",
-        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'\n"
-        "  def probe(self): raise dispatch.BackendUnavailableError('no driver', 'install the driver')\n"
-        "  def supports(self, call, device): return True\nbackend = B()",
-    )
-    assert (row("mine").reason, row("mine").remedy) == ("no driver", "install the driver")
-
-
-def test_two_plugins_of_one_name_are_both_refused(site):
-    site.install("mine", distribution="first-maker")
-    site.install("mine", distribution="second-maker", version="2.0")
-    contested = row("mine")
-    assert not contested.available
-    assert "first-maker 1.0 (first_maker:backend)" in contested.reason
-    assert "second-maker 2.0 (second_maker:backend)" in contested.reason
-    assert contested.remedy == "uninstall all but one of them"
-    assert not {"first_maker", "second_maker"} & sys.modules.keys()
-    assert dispatch.sum(ONES) == 3
 
 
 def test_disabled_is_never_imported_but_explained(site, monkeypatch):
@@ -165,33 +82,6 @@ def test_a_setting_that_names_nobody_is_in_the_inventory(monkeypatch, value, rea
     assert problem.reason.startswith(reason)
 
 
-UNSPEAKABLE = ["MyGPU", "my.gpu", "café", "auto", "lobpcg", "cpu:0", "", "a b", None]
-
-
-@pytest.mark.parametrize("name", UNSPEAKABLE)
-def test_a_backend_that_could_not_be_asked_for_is_refused(register, name):
-    kind = type(register("other"))
-    for call in (lambda b: dispatch.register(b), lambda b: dispatch.sum(ONES, backend=b), lambda b: dispatch.use(b)):
-        with pytest.raises(ValueError, match=r"the name of FakeBackend is .*, expected lower-case letters"):
-            call(kind(name))
-
-
-@pytest.mark.parametrize("name", ["MyGPU", "my.gpu", "auto"])
-def test_a_plugin_that_could_not_be_asked_for_is_reported_and_never_imported(site, name):
-    site.install(name, "raise SystemExit('imported')", distribution="maker")
-    assert dispatch.sum(ONES) == 3
-    (problem,) = dispatch.backends().problems
-    assert problem.source == "maker 1.0 (maker:backend)"
-    assert problem.reason == f"its entry point {name!r} is no name by which a backend can be asked for"
-
-
-def test_a_backend_of_another_api_version_is_not_registered(register):
-    backend = type(register("other"))("mine")
-    backend.api_version = 99
-    with pytest.raises(ValueError, match="'mine' cannot be registered: it was written for plugin API 99"):
-        dispatch.register(backend)
-
-
 def test_disabling_takes_any_case(site, monkeypatch):
     monkeypatch.setenv("DISPATCH_DISABLE", "MINE")
     site.install("mine", "raise SystemExit('imported')")
@@ -219,43 +109,6 @@ def test_equal_objects_are_not_mistaken_for_each_other_and_do_not_outlive_their_
     del first
     gc.collect()
     assert gone() is None
-
-
-BROKEN_ANSWERS = {
-    "a reason that is an exception": ("raise dispatch.BackendUnavailableError(OSError('no /dev/dri'))", "no /dev/dri"),
-    "an error that cannot be shown": (
-        "class E(Exception):\n      def __str__(self): raise ZeroDivisionError\n    raise E",
-        "probe() raised E: (its message cannot be shown)",
-    ),
-    "memory of NumPy's type": (
-        "import numpy; return [dispatch.Device('mine:0', memory=numpy.int64(5))]",
-        "expected a kind of cpu, gpu, accelerator, simulator, a description that is a string, and the memory as an int",
-    ),
-    "an unknown kind": ("return [dispatch.Device('mine:0', 'toaster')]", "kind='toaster'"),
-}
-
-
-@pytest.mark.parametrize(("body", "reason"), BROKEN_ANSWERS.values(), ids=BROKEN_ANSWERS)
-def test_odd_answers_of_a_probe_end_in_its_row(site, body, reason):
-    site.install(
-        "mine",
-        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'\n"
-        f"  def probe(self):\n    {body}\n  def supports(self, call, device): return True\nbackend = B()",
-    )
-    assert dispatch.sum(ONES) == 3
-    assert reason in row("mine").reason
-    json.dumps(dispatch.backends().to_dict())
-
-
-@pytest.mark.parametrize("types", [None, "numpy.ndarray", (3,)])
-def test_array_types_that_are_no_names_end_in_its_row(site, types):
-    site.install(
-        "mine",
-        f"import dispatch\nclass B(dispatch.Backend):\n  name='mine'; array_types={types!r}\n"
-        "  def probe(self): return [dispatch.Device('mine:0')]\n"
-        "  def supports(self, call, device): return True\nbackend = B()",
-    )
-    assert "expected a tuple of qualified names" in row("mine").reason
 
 
 def test_register_and_undo(register):

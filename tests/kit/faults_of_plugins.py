@@ -251,6 +251,17 @@ class AnotherVersionOfTheContract(Copy):
 
 
 @fault("test_its_metadata")
+class NoVersionOfTheContract(Copy):
+    """The plugin takes the version of the contract from the core."""
+
+    source = (
+        "import dispatch\nclass Copy(dispatch.Backend):\n    name = 'copy'\n"
+        "    def probe(self): return (dispatch.Device('copy:0', 'cpu', 'a copy'),)\n"
+        "    def supports(self, call, device): return True\n    def sum(self, *_, device): return 0" + EXPOSED
+    )
+
+
+@fault("test_its_metadata")
 class AnotherName(Copy):
     """The backend is called otherwise than its entry point."""
 

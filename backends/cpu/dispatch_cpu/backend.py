@@ -31,6 +31,7 @@ class CpuBackend(Backend):
     """Runs everything that NumPy and SciPy can hold: no dtype and no layout is refused."""
 
     name: ClassVar[str] = "cpu"
+    api_version = 1
 
     def probe(self) -> Sequence[Device]:
         """Return the one device: all cores that this process may use."""

@@ -40,6 +40,7 @@ class CudaBackend(Backend):
     """Runs kernels on the NVIDIA GPUs of this machine, or in Numba's simulator of one."""
 
     name: ClassVar[str] = "cuda"
+    api_version = 1
     array_types: ClassVar[tuple[str, ...]] = (
         "cupy.ndarray",
         "numba.cuda.cudadrv.devicearray.DeviceNDArray",

@@ -45,6 +45,7 @@ class OpenCLBackend(Backend):
     """
 
     name: ClassVar[str] = "opencl"
+    api_version = 1
     array_types: ClassVar[tuple[str, ...]] = ("pyopencl.array.Array",)
 
     def __init__(self, traits: Callable[[Any], Traits] = Traits.of) -> None:

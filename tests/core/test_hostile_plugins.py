@@ -1,0 +1,118 @@
+"""Whatever a plugin does wrong ends in its own row: the other backends and the program go on."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+import dispatch
+from tests.core.hostile_plugins import BAD_PLUGINS, BROKEN_ANSWERS, UNSPEAKABLE
+
+ONES = np.ones(3)
+
+
+def row(name):
+    return next(backend for backend in dispatch.backends() if backend.name == name)
+
+
+@pytest.mark.parametrize(("code", "reason"), BAD_PLUGINS.values(), ids=BAD_PLUGINS.keys())
+def test_a_bad_plugin_ends_in_its_own_row(site, monkeypatch, code, reason):
+    if "no answer" in reason:
+        monkeypatch.setenv("DISPATCH_PROBE_TIMEOUT", "0.2")
+    # A module that hangs holds its import lock for good, so it gets a name that no other test uses.
+    site.install("mine", code, distribution="hanging" if reason.startswith("importing") else None)
+    assert dispatch.sum(ONES) == 3  # auto passes over it
+    bad = row("mine")
+    assert not bad.available
+    assert reason in bad.reason
+    assert "plugin-mine" in bad.remedy or "DISPATCH_DISABLE=mine" in bad.remedy
+    assert row("cpu").available
+    with pytest.raises(dispatch.BackendUnavailableError, match="mine") as caught:
+        dispatch.sum(ONES, backend="mine")
+    assert reason in caught.value.attempts[0].reason
+    assert caught.value.attempts[0].remedy == bad.remedy
+
+
+def test_the_reason_that_a_plugin_gives_is_passed_on(site):
+    site.install(
+        "mine",
+        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'\n"
+        "  def probe(self): raise dispatch.BackendUnavailableError('no driver', 'install the driver')\n"
+        "  def supports(self, call, device): return True\nbackend = B()",
+    )
+    assert (row("mine").reason, row("mine").remedy) == ("no driver", "install the driver")
+
+
+def test_two_plugins_of_one_name_are_both_refused(site):
+    site.install("mine", distribution="first-maker")
+    site.install("mine", distribution="second-maker", version="2.0")
+    contested = row("mine")
+    assert not contested.available
+    assert "first-maker 1.0 (first_maker:backend)" in contested.reason
+    assert "second-maker 2.0 (second_maker:backend)" in contested.reason
+    assert contested.remedy == "uninstall all but one of them"
+    assert not {"first_maker", "second_maker"} & sys.modules.keys()
+    with pytest.warns(dispatch.BackendWarning, match="'mine' is present but cannot be used: .* all claim this name"):
+        assert dispatch.sum(ONES) == 3
+
+
+def test_a_plugin_that_shadows_the_cpu_is_refused_with_it(site, register):
+    site.install("cpu", "raise SystemExit('imported')", distribution="shadow")
+    contested = row("cpu")
+    assert not contested.available
+    assert "array-dispatch-cpu" in contested.reason
+    assert "shadow 1.0 (shadow:backend)" in contested.reason
+    assert "shadow" not in sys.modules
+    register("whoever")
+    with pytest.warns(dispatch.BackendWarning, match="'cpu' is present but cannot be used: .* all claim this name"):
+        assert dispatch.sum(ONES, backend="cpu,whoever") == "whoever:0"
+    with pytest.raises(dispatch.BackendUnavailableError, match="all claim this name -> uninstall all but one of them"):
+        dispatch.sum(ONES, backend="cpu")
+
+
+@pytest.mark.parametrize("name", UNSPEAKABLE)
+def test_a_backend_that_could_not_be_asked_for_is_refused(register, name):
+    kind = type(register("other"))
+    for call in (lambda b: dispatch.register(b), lambda b: dispatch.sum(ONES, backend=b), lambda b: dispatch.use(b)):
+        with pytest.raises(ValueError, match=r"the name of FakeBackend is .*, expected lower-case letters"):
+            call(kind(name))
+
+
+@pytest.mark.parametrize("name", ["MyGPU", "my.gpu", "auto"])
+def test_a_plugin_that_could_not_be_asked_for_is_reported_and_never_imported(site, name):
+    site.install(name, "raise SystemExit('imported')", distribution="maker")
+    assert dispatch.sum(ONES) == 3
+    (problem,) = dispatch.backends().problems
+    assert problem.source == "maker 1.0 (maker:backend)"
+    assert problem.reason == f"its entry point {name!r} is no name by which a backend can be asked for"
+
+
+def test_a_backend_of_another_api_version_is_not_registered(register):
+    backend = type(register("other"))("mine")
+    backend.api_version = 99
+    with pytest.raises(ValueError, match="'mine' cannot be registered: it was written for plugin API 99"):
+        dispatch.register(backend)
+
+
+@pytest.mark.parametrize(("body", "reason"), BROKEN_ANSWERS.values(), ids=BROKEN_ANSWERS)
+def test_odd_answers_of_a_probe_end_in_its_row(site, body, reason):
+    site.install(
+        "mine",
+        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'\n"
+        f"  def probe(self):\n    {body}\n  def supports(self, call, device): return True\nbackend = B()",
+    )
+    assert dispatch.sum(ONES) == 3
+    assert reason in row("mine").reason
+    json.dumps(dispatch.backends().to_dict())
+
+
+@pytest.mark.parametrize("types", [None, "numpy.ndarray", (3,)])
+def test_array_types_that_are_no_names_end_in_its_row(site, types):
+    site.install(
+        "mine",
+        f"import dispatch\nclass B(dispatch.Backend):\n  name='mine'; array_types={types!r}\n"
+        "  def probe(self): return [dispatch.Device('mine:0')]\n"
+        "  def supports(self, call, device): return True\nbackend = B()",
+    )
+    assert "expected a tuple of qualified names" in row("mine").reason
