@@ -164,7 +164,9 @@ def lobpcg(
             continue
         active = np.flatnonzero(~accurate)[: setting.block]
         progress = State(theta[active], norms[active] / limits[active], theta[: setting.kept], iteration)
-        W = precondition(engine.columns(R, active) if len(active) < k else R, progress)
+        R = engine.columns(R, active) if len(active) < k else R
+        del X, AX, MX  # not needed while the preconditioner takes blocks of its own
+        W = precondition(R, progress)
         before = space.size
         previous = C[:, active]
         if space.extend(W, len(active)) == 0:

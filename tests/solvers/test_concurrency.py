@@ -3,9 +3,11 @@
 import os
 import signal
 import threading
+import weakref
 
 import numpy as np
 import pytest
+from dispatch_cpu import parallel
 
 import dispatch
 
@@ -28,6 +30,28 @@ def test_many_threads_get_the_same_bits():
     assert len(results) == 6
     assert all(np.array_equal(result, results[0]) for result in results)
     np.testing.assert_allclose(results[0], SPECTRUM[:5], rtol=1e-11)
+
+
+def test_helpers_that_find_no_thread_keep_no_block_alive(monkeypatch):
+    monkeypatch.setattr(parallel, "cores", lambda: 4)
+    busy, free = threading.Barrier(parallel._threads()._max_workers + 1), threading.Event()
+    blockers = [parallel._threads().submit(lambda: (busy.wait(), free.wait())) for _ in range(busy.parties - 1)]
+    busy.wait()
+    try:
+        block = np.zeros(8)
+        alive = weakref.ref(block)
+
+        def kernel(start, stop, block=block):
+            block[start:stop] += 1
+
+        parallel.run_over_rows(kernel, 8, 2)
+        assert (block == 1).all()
+        del kernel, block
+        assert alive() is None
+    finally:
+        free.set()
+        for blocker in blockers:
+            blocker.result()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

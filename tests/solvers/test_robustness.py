@@ -134,9 +134,11 @@ def test_the_floor_of_an_inaccurate_operator_is_reported():
     np.testing.assert_allclose(w, spectrum[:4], atol=100 * noise)
 
 
-@pytest.mark.parametrize(("generalized", "blocks"), [(False, 13), (True, 19)])
-def test_memory_is_a_fixed_number_of_blocks(generalized, blocks):
-    A, _ = laplacian(120, 121)
+@pytest.mark.parametrize(
+    ("generalized", "blocks", "dtype"), [(False, 13, np.float64), (False, 13, np.float32), (True, 19, np.float64)]
+)
+def test_memory_is_a_fixed_number_of_blocks(generalized, blocks, dtype):
+    A = laplacian(120, 121)[0].astype(dtype)
     n, m = A.shape[0], 10 + 5
     M = sp.diags_array(np.linspace(1, 2, n)).tocsr() if generalized else None
     dispatch.eigsh(A, k=10, M=M, which="SA", tol=1e-2)
@@ -148,4 +150,4 @@ def test_memory_is_a_fixed_number_of_blocks(generalized, blocks):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak <= blocks * n * m * 8
+    assert peak <= blocks * n * m * A.dtype.itemsize

@@ -27,6 +27,8 @@ def run_over_rows(kernel: Callable[[int, int], None], rows: int, chunk: int) -> 
     in one range is raised here, after the ranges that had begun are done.
     """
     starts = deque(range(0, rows, chunk))
+    # A cancelled helper stays in the queue until a thread comes by: it must not keep the kernel's arrays alive so long.
+    held = [kernel]
 
     def work() -> None:
         while starts:
@@ -34,7 +36,7 @@ def run_over_rows(kernel: Callable[[int, int], None], rows: int, chunk: int) -> 
                 start = starts.popleft()
             except IndexError:
                 return
-            kernel(start, min(start + chunk, rows))
+            held[0](start, min(start + chunk, rows))
 
     helpers = [_threads().submit(work) for _ in range(min(cores(), len(starts)) - 1)]
     try:
@@ -44,6 +46,7 @@ def run_over_rows(kernel: Callable[[int, int], None], rows: int, chunk: int) -> 
         for helper in helpers:
             if not helper.cancel():
                 helper.result()
+        held.clear()
 
 
 def _threads() -> ThreadPoolExecutor:
