@@ -20,7 +20,10 @@ from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.problem import Which
 
 CLEARANCE = 1e-3
-"""How far outside the damped interval a shift is kept, in widths of the interval."""
+"""How far outside the damped interval a shift is kept at most, in widths of the interval."""
+
+RESOLUTION = 1.4
+"""How far outside it is kept where that is nearer: in ``1 / degree``, squared, in widths of the interval."""
 
 LARGEST_GROWTH = 1e20
 """How much the filter may amplify what lies at the ends of the spectrum, in arithmetic whose numbers end at 1e38."""
@@ -33,16 +36,27 @@ SPARE_STEPS = 3
 
 @dataclass(frozen=True)
 class Interval:
-    """The damped interval [a, b]."""
+    """The damped interval [a, b], and how far outside it, in its widths, a shift is kept."""
 
     a: float
     b: float
+    clearance: float = CLEARANCE
 
     def shifts(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return θ moved out of the interval, to the end that it is nearer to, where it lies inside or too close."""
-        gap = CLEARANCE * (self.b - self.a)
+        gap = self.clearance * (self.b - self.a)
         above = theta > (self.a + self.b) / 2
         return np.where(above, np.maximum(theta, self.b + gap), np.minimum(theta, self.a - gap))
+
+
+def clearance(degree: int) -> float:
+    """Return how far outside the damped interval a filter of this degree needs its shifts, in widths of the interval.
+
+    Chebyshev's polynomial of degree d grows by ``exp(2 d √δ)`` over a distance of δ widths, so that eigenvalues nearer to
+    each other than about ``1 / d²`` look alike to the filter, and those nearer to the interval than a shift is kept look
+    like the shift. Where the wanted end of the spectrum is dense, only a high degree with a near shift tells it apart.
+    """
+    return min(CLEARANCE, (RESOLUTION / degree) ** 2)
 
 
 def unwanted_interval(

@@ -102,7 +102,7 @@ class Multigrid(Preconditioner):
     def __call__(self, R: Block, state: State) -> Block:
         """Return the result of one V-cycle from zero."""
         engine, p = self._pencil.engine, len(state.theta)
-        shift = better_shift(self._shift, state, self._rate.slow(state))
+        shift = better_shift(self._shift, state, self._rate.slowness(state) > 1.0)
         if shift is not None:
             # Where there is no hierarchy at the better shift, the one at hand still serves.
             with contextlib.suppress(HierarchyError):

@@ -6,6 +6,7 @@ doubles as long as the residuals, at their present rate, would need too many mor
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.sparse.linalg import LinearOperator
 from dispatch.solvers.chebyshev import (
     Interval,
     chebyshev,
+    clearance,
     computable_degree,
     recurrence,
     unwanted_interval,
@@ -34,7 +36,10 @@ WINDOW = 4
 """Iterations over which the rate of convergence is measured."""
 
 SOON = 12
-"""Iterations within which the rate should bring the residuals down, or the degree doubles."""
+"""Iterations within which the rate should bring the residuals down, or the degree is raised."""
+
+LARGEST_RAISE = 4.0
+"""Factor by which the degree is raised at once, at most: a rate that is small is not well known."""
 
 
 class Rate:
@@ -43,17 +48,26 @@ class Rate:
     def __init__(self) -> None:
         self._reductions: list[float] = []
 
-    def slow(self, state: State) -> bool:
-        """Return whether at the present rate too many iterations would be left; a new measurement begins then."""
+    def slowness(self, state: State) -> float:
+        """Return how many times too many iterations would be left at the present rate; 1 while that is not known.
+
+        Where it is more than one, a new measurement begins.
+        """
         # The first iterations find the wanted end of the spectrum, and say nothing about the rate.
         self._reductions.append(float(np.log(state.reduction.max())))
         if len(self._reductions) <= WINDOW + 1:
-            return False
+            return 1.0
         now, before = self._reductions[-1], self._reductions[-1 - WINDOW]
-        if now <= SOON * max(before - now, 0.0) / WINDOW:
-            return False
+        soon = SOON * max(before - now, 0.0) / WINDOW
+        if now <= soon:
+            return 1.0
         self._reductions.clear()
-        return True
+        return now / max(soon, 1e-300)
+
+
+def raised(degree: int, slowness: float) -> int:
+    """Return the degree for the next iterations, by the slowness of those before: it at least doubles if they lag."""
+    return degree if slowness <= 1.0 else min(int(degree * np.clip(slowness, 2.0, LARGEST_RAISE)), MOST_STEPS)
 
 
 class Chebyshev(Preconditioner):
@@ -67,9 +81,9 @@ class Chebyshev(Preconditioner):
 
     def __call__(self, R: Block, state: State) -> Block:
         """Return the filtered residuals."""
-        if self._rate.slow(state):
-            self._degree = min(2 * self._degree, MOST_STEPS)
+        self._degree = raised(self._degree, self._rate.slowness(state))
         interval = unwanted_interval(self._which, state.ritz_values, self._bounds, state.iteration)
+        interval = replace(interval, clearance=clearance(self._degree))
         degree = useful_degree(interval, state.theta, self._bounds, state.reduction, self._degree)
         return chebyshev(self._pencil, R, state.theta, interval, degree)
 
@@ -93,12 +107,12 @@ class ChebyshevJacobi(Preconditioner):
     def __call__(self, R: Block, state: State) -> Block:
         """Return the iterate, from zero."""
         engine, p = self._pencil.engine, len(state.theta)
-        slow = self._rate.slow(state)
-        shift = better_shift(self._shift, state, slow)
+        slowness = self._rate.slowness(state)
+        shift = better_shift(self._shift, state, slowness > 1.0)
         if shift is not None:
             self._shift_to(shift)
-        elif slow:
-            self._degree = min(2 * self._degree, MOST_STEPS)
+        else:
+            self._degree = raised(self._degree, slowness)
         # The part of the spectrum that so many steps damp to about a fifth.
         interval = Interval(self._extent[1] / self._degree**2, self._extent[1])
         degree = min(self._degree, computable_degree(interval, self._extent))
