@@ -208,7 +208,10 @@ def _start(v0: Any, n: int, dtype: np.dtype[Any]) -> NDArray[Any] | None:
         raise ValueError("v0 is complex and A is real: a real problem starts from real vectors")
     if not np.isfinite(start).all():
         raise ValueError("v0 contains NaN or infinity, expected finite numbers")
-    return np.array(start.reshape(n, -1), dtype=dtype)
+    columns = start.reshape(n, -1).astype(np.result_type(dtype, np.float64))
+    # Only the directions matter: squares of what is huge or tiny would leave the range of numbers.
+    sizes = abs(columns).max(axis=0)
+    return np.asarray(columns / np.where(sizes > 0.0, sizes, 1.0), dtype)
 
 
 def _preconditioner(preconditioner: Any, n: int, dtype: np.dtype[Any]) -> Any:

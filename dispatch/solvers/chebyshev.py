@@ -52,9 +52,9 @@ class Interval:
 def clearance(degree: int) -> float:
     """Return how far outside the damped interval a filter of this degree needs its shifts, in widths of the interval.
 
-    Chebyshev's polynomial of degree d grows by ``exp(2 d √δ)`` over a distance of δ widths, so that eigenvalues nearer to
-    each other than about ``1 / d²`` look alike to the filter, and those nearer to the interval than a shift is kept look
-    like the shift. Where the wanted end of the spectrum is dense, only a high degree with a near shift tells it apart.
+    Chebyshev's polynomial of degree d grows by ``exp(2 d √δ)`` over a distance of δ widths, so that eigenvalues nearer
+    to each other than about ``1 / d²`` look alike to the filter, and so do those nearer to the interval than a shift is
+    kept. Where the wanted end of the spectrum is dense, only a high degree with a near shift tells it apart.
     """
     return min(CLEARANCE, (RESOLUTION / degree) ** 2)
 

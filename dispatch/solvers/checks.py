@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cholesky
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
@@ -79,7 +80,8 @@ def check_indices(name: str, matrix: Any) -> None:
 def check_definite(problem: EigenProblem) -> None:
     """Raise ValueError when an explicit M cannot be positive definite, by its elements alone.
 
-    All its minors of order one and two must be positive. What passes may be indefinite yet: the iteration notices.
+    All its minors of order one and two must be positive, and a dense one must have a Cholesky factor. What passes may
+    be indefinite yet: the iteration notices where a vector shows it.
     """
     M = problem.M
     if problem.sigma is not None or M is None or isinstance(M, LinearOperator):
@@ -101,6 +103,13 @@ def check_definite(problem: EigenProblem) -> None:
             "mean of the two diagonal elements"
         )
 
+    if isinstance(M, np.ndarray):
+        root = np.sqrt(diagonal)
+        try:
+            cholesky(M / np.outer(root, root), overwrite_a=True, check_finite=False)
+        except LinAlgError as error:
+            raise ValueError(f"M is not positive definite: {error}") from None
+
 
 def _off_diagonal(M: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]:
     rows, columns = np.nonzero(M)
@@ -108,14 +117,18 @@ def _off_diagonal(M: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp], 
 
 
 class Checked(LinearOperator):  # type: ignore[misc]
-    """Somebody else's operator, whose every product is checked: its shape, its type, and that it is finite."""
+    """Somebody else's operator, whose every product is checked: its shape, its type, and that it is finite.
+
+    It gets copies of blocks, which it may overwrite, and what it returns is copied: it may be its argument, or a buffer
+    that the next product changes.
+    """
 
     def __init__(self, name: str, operator: LinearOperator, dtype: np.dtype[Any]) -> None:
         super().__init__(operator.dtype, operator.shape)
         self._name, self._operator, self._complex = name, operator, dtype.kind == "c"
 
     def _matmat(self, X: NDArray[Any]) -> NDArray[Any]:
-        Y = np.asarray(self._operator.matmat(X))
+        Y = np.array(self._operator.matmat(X.copy()))
         if Y.shape != (self.shape[0], X.shape[1]):
             raise ValueError(f"{self._name}: the operator returned shape {Y.shape} for a block of shape {X.shape}")
         if np.iscomplexobj(Y) and not self._complex:

@@ -157,4 +157,4 @@ class Given(Inverse):
 
     def solve(self, B: NDArray[Any]) -> NDArray[Any]:
         """Return ``C⁻¹ B``."""
-        return np.asarray(self._operator.matmat(B)) * self._scale
+        return np.asarray(self._operator.matmat(np.array(B))) * self._scale

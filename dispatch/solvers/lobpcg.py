@@ -61,6 +61,8 @@ class Setting:
         Most iterations.
     applications : float
         Products of A with a vector after which no iteration begins.
+    settling : int
+        Iterations in which the guards' residuals extend the space too, and before which no run ends as converged.
     """
 
     kept: int
@@ -68,6 +70,7 @@ class Setting:
     basis: int
     maxiter: int
     applications: float = np.inf
+    settling: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ def lobpcg(
     while True:
         theta, C = ritz_pairs(space.H, which)
         kept = min(setting.kept, space.size)
-        if space.size + setting.block > setting.basis:
+        full = space.size + setting.block > setting.basis
+        if full:
             directions = C[:, :0] if previous is None else conjugate_directions(C, kept, previous)
             space.restart([C[:, :kept], directions])
             due = REFRESH_EVERY_NEAR_THE_FLOOR if stagnation.near_floor else REFRESH_EVERY
@@ -138,18 +142,18 @@ def lobpcg(
                 kept = min(setting.kept, space.size)
                 space.restart([C[:, :kept], C[:, kept:]])
             C = np.eye(space.size, dtype=space.H.dtype)
-            X, AX, MX = space.leading(k)
-        else:
-            X, AX, MX = space.vectors(C[:, :k])
-        R, norms = engine.residual(AX, pencil.image(X, MX), theta[:k])
-        limits = accuracy.limits(X, MX, theta[:k])
+        # The guards behind the wanted vectors get residuals of their own only while the start may have misled.
+        watched = k if iteration >= setting.settling else kept
+        X, AX, MX = space.leading(watched) if full else space.vectors(C[:, :watched])
+        R, norms = engine.residual(AX, pencil.image(X, MX), theta[:watched])
+        limits = accuracy.limits(X, MX, theta[:watched])
         accurate = norms <= limits
-        state = Iteration(iteration, theta[:k].copy(), norms, int(accurate.sum()), pencil.applications)
+        state = Iteration(iteration, theta[:k].copy(), norms[:k], int(accurate[:k].sum()), pencil.applications)
         stopped = observe(state)
-        at_floor = stagnation.observe(norms, limits, accuracy)
+        at_floor = stagnation.observe(norms[:k], limits[:k], accuracy)
         spent = iteration >= setting.maxiter or pencil.applications >= setting.applications
         if accurate.all() or at_floor or stopped or spent:
-            outcome = _verified(pencil, X, theta[:k], which, accuracy, iteration)
+            outcome = _verified(pencil, engine.columns(X, range(k)), theta[:k], which, accuracy, iteration)
             if outcome.accurate.all():
                 return outcome
             if at_floor:
@@ -162,9 +166,10 @@ def lobpcg(
             iteration += 1
             previous = None
             continue
-        active = np.flatnonzero(~accurate)[: setting.block]
+        unconverged = np.flatnonzero(~accurate)
+        active = unconverged[: setting.block] if watched == k else unconverged[-setting.block :]
         progress = State(theta[active], norms[active] / limits[active], theta[: setting.kept], iteration)
-        R = engine.columns(R, active) if len(active) < k else R
+        R = engine.columns(R, active) if len(active) < watched else R
         del X, AX, MX  # not needed while the preconditioner takes blocks of its own
         W = precondition(R, progress)
         before = space.size

@@ -29,10 +29,10 @@ from dispatch.solvers.polynomial_preconditioners import Rate, better_shift, cann
 from dispatch.solvers.preconditioners import Preconditioner, State
 from dispatch.solvers.problem import EigenProblem
 
-SMOOTHING = 3
+SMOOTHING = 4
 """Degree of the smoother before and after each correction."""
 
-SMOOTHED = 10.0
+SMOOTHED = 16.0
 """The smoother damps the upper part of a level's spectrum, down to its largest eigenvalue divided by this."""
 
 LIFT = 1e-6

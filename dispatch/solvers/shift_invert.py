@@ -30,7 +30,7 @@ from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration, Status
 from dispatch.solvers.shifted_inverse import NEAREST, invert, shifted
 from dispatch.solvers.spectral_bounds import lanczos_bounds
-from dispatch.solvers.start import guards, random_vectors, start_vectors
+from dispatch.solvers.start import guards, random_vectors, settling, start_vectors
 from dispatch.solvers.transformation import Transformation
 from dispatch.solvers.transformed_pencil import TransformedPencil
 from dispatch.solvers.way_to_shift import Choice, choose_way
@@ -239,7 +239,7 @@ class _TransformedRun:
     def _iterate(self, X: Block, kept: int, tol: float) -> Outcome:
         problem, pencil = self._problem, self._pencil
         basis = min(max(problem.ncv or 3 * problem.k + BASIS, kept + 2 * problem.k), problem.n)
-        setting = Setting(kept, problem.k, basis, problem.maxiter or MAXITER)
+        setting = Setting(kept, problem.k, basis, problem.maxiter or MAXITER, settling=settling(problem))
         norm = abs(self._transformation.beta) * self._inverse_norm
         accuracy = _TransformedAccuracy(pencil, self._transformation, tol, norm, self._accurate)
         which = "LM" if problem.which == "SM" else problem.which

@@ -20,8 +20,8 @@ from dispatch.solvers.preconditioners import Preconditioner
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration
 from dispatch.solvers.shift_invert import solve_at_shift
-from dispatch.solvers.spectral_bounds import lanczos_bounds
-from dispatch.solvers.start import guards, random_vectors, start_vectors
+from dispatch.solvers.spectral_bounds import check_metric, lanczos_bounds
+from dispatch.solvers.start import guards, random_vectors, settling, start_vectors
 from dispatch.solvers.way_to_shift import smallest_magnitudes
 
 MAXITER = 2000
@@ -65,12 +65,14 @@ def _solve_extremal(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
     def random_block(vectors: int) -> Block:
         return engine.upload(random_vectors(problem, vectors))
 
+    if pencil.generalized:
+        check_metric(pencil, random_block(1))
     bounds = lanczos_bounds(pencil, random_block(1))
     accuracy = Accuracy(pencil, problem.tol, max(map(abs, bounds)))
     rescue = problem.maxiter is None and problem.n <= RESCUE_BELOW
     maxiter = problem.maxiter or (RESCUE_AFTER if rescue else MAXITER)
     applications = max(RESCUE_AFTER_APPLICATIONS, problem.n**3 / max(problem.stored, 1)) if rescue else math.inf
-    setting = Setting(kept, problem.k, kept + 2 * problem.k, maxiter, applications)
+    setting = Setting(kept, problem.k, kept + 2 * problem.k, maxiter, applications, settling(problem))
     precondition = choose_preconditioner(problem, pencil, bounds, kept, random_block)
     history: list[Iteration] = []
 

@@ -61,6 +61,28 @@ def lanczos_extent(
     engine: BlockEngine, apply: Callable[[Block], Block], start: Block, steps: int = STEPS
 ) -> tuple[float, float]:
     """Return a lower and an upper bound of the spectrum of a Hermitian operator, from `steps` products with it."""
+    theta, error = _lanczos(engine, apply, start, steps)
+    margin = MARGIN * float(theta[-1] - theta[0])
+    return float(theta[0] - error[0] - margin), float(theta[-1] + error[-1] + margin)
+
+
+def check_metric(pencil: Pencil, start: Block) -> None:
+    """Raise ValueError when some Lanczos steps meet a vector x with ``xᴴ M x < 0``.
+
+    An eigenvalue of M far below the others is found so, though no vector of a run may come near it; one that is small
+    against the norm of M may escape.
+    """
+    theta, _ = _lanczos(pencil.engine, pencil.apply_M, start, min(STEPS, pencil.n))
+    if theta[0] < -10 * pencil.eps * abs(theta).max():
+        raise ValueError(
+            f"{pencil.metric} is not positive definite: a vector x has xᴴ {pencil.metric} x = {theta[0]:.3g}"
+        )
+
+
+def _lanczos(
+    engine: BlockEngine, apply: Callable[[Block], Block], start: Block, steps: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the Ritz values of some Lanczos steps, ascending, and the residual norms of their vectors."""
     one = np.ones((1, 1))
     v = engine.combine([start], [one / np.sqrt(engine.gram(start, start).real)])
     previous: Block = v
@@ -77,6 +99,4 @@ def lanczos_extent(
             break
         previous, v = v, engine.combine([w], [one / betas[-1]])
     theta, C = np.linalg.eigh(np.diag(alphas) + np.diag(betas[:-1], 1) + np.diag(betas[:-1], -1))
-    error: NDArray[np.float64] = betas[-1] * abs(C[-1])
-    margin = MARGIN * float(theta[-1] - theta[0])
-    return float(theta[0] - error[0] - margin), float(theta[-1] + error[-1] + margin)
+    return theta, betas[-1] * abs(C[-1])

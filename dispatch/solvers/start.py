@@ -8,6 +8,14 @@ from numpy.typing import NDArray
 
 from dispatch.solvers.problem import EigenProblem
 
+SETTLING = 4
+"""Iterations in which the guards look for what the caller's start vectors leave out, however accurate these are."""
+
+
+def settling(problem: EigenProblem) -> int:
+    """Return after how many iterations a run may end: eigenvectors to start from need not be the wanted ones."""
+    return 0 if problem.v0 is None else SETTLING
+
 
 def guards(k: int) -> int:
     """Return how many vectors are carried behind the wanted ones, so that no member of a cluster is cut off."""
@@ -23,9 +31,9 @@ def random_vectors(problem: EigenProblem, vectors: int) -> NDArray[Any]:
 
 
 def start_vectors(problem: EigenProblem, vectors: int) -> NDArray[Any]:
-    """Return the caller's vectors, as many as are carried, and random ones behind them."""
+    """Return up to k vectors of the caller, and random ones behind them: the guards see what those leave out."""
     X = random_vectors(problem, vectors)
     if problem.v0 is not None:
-        given = min(problem.v0.shape[1], vectors)
+        given = min(problem.v0.shape[1], problem.k)
         X[:, :given] = problem.v0[:, :given]
     return X

@@ -44,6 +44,16 @@ REFUSED = {
     ),
     "M indefinite": (dict(M=INDEFINITE), ValueError, r"M is not positive definite: its element \(3, 4\) is larger"),
     "M indefinite dense": (dict(M=INDEFINITE.toarray()), ValueError, "M is not positive definite"),
+    "M indefinite beyond minors of order two": (
+        dict(M=np.eye(400) - (1 + 1e-6) / 400 * np.ones((400, 400))),
+        ValueError,
+        "M is not positive definite: 400-th leading minor",
+    ),
+    "M indefinite operator": (
+        dict(M=sla.LinearOperator((400, 400), matvec=lambda x: x - 1.5 * x.mean(), dtype=float), which="SA"),
+        ValueError,
+        r"M is not positive definite: a vector x has xᴴ M x = -0\.5",
+    ),
     "M NaN": (dict(M=sp.eye_array(400) * np.nan), ValueError, "M contains NaN or infinity in 400"),
     "complex from a real operator": (
         dict(A=sla.LinearOperator((400, 400), matvec=lambda x: 1j * x, dtype=float)),
@@ -87,6 +97,39 @@ class Bare:
 @pytest.mark.parametrize("matrix", [Bare(), np.asmatrix(A.toarray()), A.tolil(), sp.dok_matrix(A)], ids=type)
 def test_other_forms(matrix):
     np.testing.assert_allclose(dispatch.eigsh(matrix, 3, which="SA")[0], SPECTRUM[:3], rtol=1e-11)
+
+
+def overwriting(X):
+    Y = A @ X
+    X[...] = 0
+    return Y
+
+
+def with_one_buffer():
+    buffers = {}
+
+    def matmat(X):
+        Y = buffers.setdefault(X.shape, np.empty(X.shape))
+        Y[...] = A @ X
+        return Y
+
+    return matmat
+
+
+@pytest.mark.parametrize("matmat", [overwriting, with_one_buffer()], ids=["overwriting", "one buffer"])
+@pytest.mark.parametrize("arguments", [{"which": "SA"}, {"which": "LM", "sigma": 0.0}])
+def test_an_operator_may_overwrite_blocks_and_reuse_its_own(matmat, arguments):
+    operator = sla.LinearOperator(A.shape, matvec=matmat, matmat=matmat, dtype=float)
+    w, v = dispatch.eigsh(operator, 3, **arguments)
+    np.testing.assert_allclose(w, SPECTRUM[:3], rtol=1e-11)
+    assert np.linalg.norm(A @ v - v * w, axis=0).max() < 1e-12
+
+
+def test_an_operator_may_return_its_argument():
+    identity = sla.LinearOperator(A.shape, matvec=lambda x: x, matmat=lambda X: X, dtype=float)
+    for arguments in ({"preconditioner": identity}, {"M": identity}):
+        np.testing.assert_allclose(dispatch.eigsh(A, 3, which="SA", **arguments)[0], SPECTRUM[:3], rtol=1e-11)
+    np.testing.assert_allclose(dispatch.eigsh(identity, 3, preconditioner="chebyshev")[0], np.ones(3), rtol=1e-13)
 
 
 def test_duplicates_add_up_without_overflow():

@@ -38,6 +38,28 @@ def test_no_member_of_a_cluster_is_missed(name, accuracy, which):
         np.testing.assert_allclose(w, right, rtol=0, atol=0.02 * abs(right).max())
 
 
+@pytest.mark.parametrize("preconditioner", ["auto", None])
+@pytest.mark.parametrize("arguments", [{"which": "SA"}, {"which": "LA"}, {"which": "LM", "sigma": 0.0}])
+@pytest.mark.parametrize("start", [slice(20, 21), slice(20, 24), slice(100, 114)], ids=str)
+def test_eigenvectors_to_start_from_need_not_be_the_wanted_ones(start, arguments, preconditioner):
+    # Their residuals are zero from the beginning.
+    A, spectrum = laplacian(20, 21)
+    v0 = np.linalg.eigh(A.toarray())[1][:, start]
+    right = spectrum[-4:] if arguments["which"] == "LA" else spectrum[:4]
+    for tol in (0, 1e-3):
+        w = dispatch.eigsh(A, 4, v0=v0, tol=tol, preconditioner=preconditioner, **arguments)[0]
+        np.testing.assert_allclose(w, right, rtol=max(tol, 1e-11))
+
+
+@pytest.mark.parametrize("size", [1e-310, 1e-200, 1e200, 1e308])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_size_of_the_start_does_not_matter(size, dtype):
+    A, spectrum = laplacian(20, 21)
+    v0 = size * np.random.default_rng(0).uniform(-1, 1, (420, 4))
+    w = dispatch.eigsh(A.astype(dtype), 4, v0=v0, which="SA")[0]
+    np.testing.assert_allclose(w, spectrum[:4], rtol=0, atol=32 * np.finfo(dtype).eps * spectrum[-1])
+
+
 def ill_conditioned(n=500, condition=1e12):
     Q = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
     w = np.logspace(0, -np.log10(condition), n)
