@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cholesky, eigh, solve_triangular
+from scipy.linalg import LinAlgError, cholesky, eigh, get_lapack_funcs
 
 from dispatch.solvers.engine import Block, BlockEngine, Small
 from dispatch.solvers.pencil import Pencil
@@ -124,7 +124,9 @@ def _inverse_root(G: Small, lengths: Small, eps: float) -> tuple[Small, float, f
     scaled = (scaled + scaled.conj().T) / 2
     try:
         R = cholesky(scaled, check_finite=False)
-        inverse = solve_triangular(R, np.eye(len(R)), check_finite=False)
+        # A triangular solve wakes OpenBLAS's threads at any size, which then spin for longer than all of this takes.
+        (invert,) = get_lapack_funcs(("trtri",), (R,))
+        inverse, _ = invert(R)
         condition = float(np.linalg.norm(R, 2) * np.linalg.norm(inverse, 2))
     except LinAlgError:
         inverse = None
