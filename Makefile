@@ -7,7 +7,7 @@ EMPTY    :=
 SPACE    := $(EMPTY) $(EMPTY)
 PLUGINS  := $(patsubst %/pyproject.toml,%,$(wildcard backends/*/pyproject.toml))
 
-.PHONY: demo test test-arrayapi test-wheels test-cuda-ptx check-kernels check-cuda-kernels lint docs bench dist clean
+.PHONY: demo test test-arrayapi test-wheels test-cuda-ptx test-cuda-ptx-whole check-kernels check-cuda-kernels lint docs bench dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dispatch demo
@@ -22,15 +22,22 @@ test: $(VENV)/.installed lint
 # order, and two random orders in which threads are interrupted at memory accesses.
 PTX_ON_CPU ?= ../shared/tools/ptx_on_cpu
 PTX_PYTEST := DISPATCH_CUDA_TESTS=ptx DISPATCH_CUDA_EVERY_KERNEL=1 PTX_ON_CPU=$(abspath $(PTX_ON_CPU)) \
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/cuda/on_device
+	$(PYTEST) -q tests/cuda/on_device
+PTX_RANDOM := PTX_ON_CPU_OPTIONS=order=2,yieldmem=4
 # Every kernel, for each way to read memory; single precision stands for the others, of which only constants differ.
 PTX_TESTS  ?= every_axis and float32-f or small or strided or slab or \
 	(gram or residual or chebyshev or combine or apply or columns) and float32 and not 5000x33
 
 test-cuda-ptx: $(VENV)/.installed
-	$(PTX_PYTEST) -k '($(PTX_TESTS)) or memory_in or launch or every_arithmetic_and_end and SA'
-	PTX_ON_CPU_OPTIONS=order=2,seed=1,yieldmem=4 $(PTX_PYTEST) -k '$(PTX_TESTS)'
-	PTX_ON_CPU_OPTIONS=order=2,seed=2,yieldmem=4 $(PTX_PYTEST) -k '$(PTX_TESTS)'
+	$(PTX_PYTEST) -k '($(PTX_TESTS)) or memory_in or launch or streams or every_arithmetic_and_end and SA'
+	$(PTX_RANDOM),seed=1 $(PTX_PYTEST) -k '$(PTX_TESTS)'
+	$(PTX_RANDOM),seed=2 $(PTX_PYTEST) -k '$(PTX_TESTS)'
+
+# The whole conformance kit in the same way; hours.
+test-cuda-ptx-whole: $(VENV)/.installed
+	$(PTX_PYTEST)
+	$(PTX_RANDOM),seed=1 $(PTX_PYTEST)
+	$(PTX_RANDOM),seed=2 $(PTX_PYTEST)
 
 # The example of somebody else's plugin, with PyTorch, which is large: in an environment of its own.
 ARRAYAPI := .venv-arrayapi
@@ -59,7 +66,7 @@ test-wheels: dist
 check-cuda-kernels: $(VENV)/.installed
 	$(BIN)/python tests/cuda/check_kernels.py
 
-check-kernels: $(VENV)/oclgrind
+check-kernels: $(VENV)/oclgrind check-cuda-kernels
 	$(BIN)/python tests/opencl/check_kernels.py $(VENV)/oclgrind
 
 lint: $(VENV)/.installed

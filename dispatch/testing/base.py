@@ -29,6 +29,8 @@ class Conformance:
         NumPy's characters of the dtypes that its `sum` takes.
     eigsh_dtypes : str
         Of ``"fdFD"``, the arithmetics that its `eigsh` works in.
+    grid : int
+        Points along a side of the grids whose Laplacians `eigsh` is tried on; fewer where a device is simulated.
     takes_cuda_arrays : bool
         Whether objects with ``__cuda_array_interface__`` live on its devices.
     """
@@ -37,6 +39,7 @@ class Conformance:
     operations: ClassVar[frozenset[str]] = frozenset({"sum", "eigsh"})
     sum_dtypes: ClassVar[str] = "?bBhHiIlLqQefdFD"
     eigsh_dtypes: ClassVar[str] = "fdFD"
+    grid: ClassVar[int] = 20
     takes_cuda_arrays: ClassVar[bool] = False
 
     def to_device(self, host: NDArray[Any]) -> Any:

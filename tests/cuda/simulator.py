@@ -1,49 +1,93 @@
 """What Numba's CUDA simulator lacks: warp shuffles, which it has no notion of, and loads and stores of vectors.
 
-The simulator runs each thread of a block as a thread of Python's. Lanes of a warp meet at a barrier of their own, so
-that warps may go different ways; all lanes that a mask names have to come, as on a device."""
+The simulator makes a thread of Python's of each thread of a block, and asks all of them in turn whether they have come
+to a barrier: minutes for a small eigenproblem. Here they are coroutines of one thread, which run from one barrier or
+shuffle to the next, each time in another random order. So a kernel that depends on the order fails, and as what it is.
+"""
 
 from __future__ import annotations
 
+import random
 import threading
+from types import SimpleNamespace
 
+import greenlet
 import numpy as np
 
 WARP = 32
-SECONDS = 60
-"""After which lanes that do not come are held to never come."""
-
-_lock = threading.Lock()
 
 
-class _Meeting:
-    """Where the lanes of one warp exchange numbers."""
-
-    def __init__(self, lanes):
-        self.barrier = threading.Barrier(lanes, timeout=SECONDS)
-        self.values = {}
+class DivergenceError(Exception):
+    """Threads wait for others that never come."""
 
 
-def _meeting(mask):
-    thread = threading.current_thread()
-    manager = thread._manager
-    warp, lane = divmod(thread.thread_id, WARP)
-    with _lock:
-        meetings = manager.__dict__.setdefault("_meetings", {})
-        if (warp, mask) not in meetings:
-            living = min(WARP, int(np.prod(manager._block_dim)) - WARP * warp)
-            meetings[warp, mask] = _Meeting((mask & ((1 << living) - 1)).bit_count())
-    return lane, meetings[warp, mask]
+class Thread(greenlet.greenlet):
+    """A thread of a block."""
+
+    def __init__(self, function, block, position, number):
+        super().__init__(function)
+        self.blockIdx, self.threadIdx, self.thread_id = block, position, number
+        self.waiting_for, self.given, self.got = None, None, None
+
+    def wait(self, what, given=None):
+        """Let the others run until all that must be at `what` are there."""
+        self.waiting_for, self.given = what, given
+        self.parent.switch()
+        return self.got
+
+    def syncthreads(self):
+        self.wait("a barrier")
+
+
+def current_thread():
+    """Return the thread of the block that runs now; outside of kernels, Python's."""
+    running = greenlet.getcurrent()
+    return running if isinstance(running, Thread) else threading.current_thread()
+
+
+def run(self, grid_point, *arguments):
+    """Run a block: what the simulator's `BlockManager.run` does."""
+    from numba.cuda.simulator.kernelapi import Dim3
+
+    order, block = random.Random(str(grid_point)), Dim3(*grid_point)
+    points = (Dim3(*point[::-1]) for point in np.ndindex(*self._block_dim[::-1]))
+    threads = [Thread(lambda: self._f(*arguments), block, point, number) for number, point in enumerate(points)]
+    while threads:
+        ready = [thread for thread in threads if thread.waiting_for is None]
+        order.shuffle(ready)
+        for thread in ready:
+            thread.switch()
+        threads = [thread for thread in threads if not thread.dead]
+        released = _exchanged(threads)
+        if threads and all(thread.waiting_for == "a barrier" for thread in threads):
+            released = threads
+        if threads and not released:
+            raise DivergenceError(sorted({str(thread.waiting_for) for thread in threads}))
+        for thread in released:
+            thread.waiting_for = None
+
+
+def _exchanged(threads):
+    """Return the threads of the warps whose shuffles have everybody there, with what they get."""
+    warps: dict[tuple[int, int], dict[int, Thread]] = {}
+    for thread in threads:
+        if thread.waiting_for != "a barrier":
+            warps.setdefault((thread.thread_id // WARP, thread.waiting_for), {})[thread.thread_id % WARP] = thread
+    released = []
+    for (warp, mask), lanes in warps.items():
+        present = {t.thread_id % WARP for t in threads if t.thread_id // WARP == warp}
+        if lanes.keys() != {lane for lane in present if mask >> lane & 1}:
+            continue
+        for lane, thread in lanes.items():
+            value, delta = thread.given
+            thread.got = lanes[lane + delta].given[0] if lane + delta in lanes else value
+        released += lanes.values()
+    return released
 
 
 def shfl_down_sync(self, mask, value, delta):
     """Return the value of the lane that is `delta` further; one's own, where there is none."""
-    lane, meeting = _meeting(int(mask) & 0xFFFFFFFF)
-    meeting.values[lane] = value
-    meeting.barrier.wait()
-    result = meeting.values.get(lane + int(delta), value)
-    meeting.barrier.wait()
-    return result
+    return current_thread().wait(int(mask) & 0xFFFFFFFF, (value, int(delta)))
 
 
 def load(a, i):
@@ -74,15 +118,34 @@ def flat(array, offset, dtype, count):
     return FakeCUDAArray(memory.view(dtype))
 
 
+class Cuda:
+    """The module `numba.cuda`; in a kernel, what the simulator puts in its place."""
+
+    def __getattr__(self, name):
+        from numba import cuda
+        from numba.cuda.simulator import kernel
+
+        return getattr(kernel._get_kernel_context() or cuda, name)
+
+
 def install():
     """Fill the gaps, in this process and before any kernel is made."""
-    from dispatch_cuda import device_sum, memory
     from dispatch_cuda.kernels import vectors
-    from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
-    from numba.cuda.simulator.kernelapi import FakeCUDAModule
 
-    FakeCUDAArray.__cuda_array_interface__ = property(lambda self: self._ary.__array_interface__)
-    FakeCUDAModule.shfl_down_sync = shfl_down_sync
+    # What kernels call is called as it is. The simulator would look for names to replace at each call.
+    vectors.device = lambda function: function
     vectors.load = vectors.stream = load
     vectors.store = store
+    from dispatch_cuda import device_sum, memory
+    from dispatch_cuda.kernels import blocks, finish, gram, numbers, spmm, sums, warps
+    from numba.cuda.simulator import kernelapi
+    from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+    from numba.cuda.simulator.kernel import BlockManager
+
+    for module in (blocks, finish, gram, numbers, spmm, sums, warps):
+        module.cuda = Cuda()
+    BlockManager.run = run
+    kernelapi.threading = SimpleNamespace(current_thread=current_thread)
+    kernelapi.FakeCUDAModule.shfl_down_sync = shfl_down_sync
+    FakeCUDAArray.__cuda_array_interface__ = property(lambda self: self._ary.__array_interface__)
     memory.flat = device_sum.flat = flat

@@ -29,9 +29,11 @@ if DEVICE == "ptx":
         CudaDevice(0, "PTX on the CPU", CAPABILITY, 8 << 30, 13000)
     ]
 if DEVICE == "simulator":
+    from dispatch.solvers import dense
     from tests.cuda import simulator
 
     simulator.install()
+    dense.ALWAYS_BELOW = 0  # LAPACK would solve what the simulator has time for
 
 
 def pytest_collection_modifyitems(items):
@@ -56,9 +58,22 @@ KERNELS = (
 """The names of the package's kernels."""
 
 
+launched: set[str] = set()
+"""The kernels that test processes of this one have launched."""
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node):
+    """Note what a test process that has ended has launched."""
+    launched.update(getattr(node, "workeroutput", {}).get("launched", ()))
+
+
 def pytest_sessionfinish(session):
     """With ``DISPATCH_CUDA_EVERY_KERNEL`` set, fail where a kernel has not been launched, and so not been checked."""
-    if DEVICE == "ptx" and os.environ.get("DISPATCH_CUDA_EVERY_KERNEL"):
-        missed = set(KERNELS.split()) - hostcuda.STATS["kernels"].keys()
-        if missed:
-            raise pytest.UsageError(f"kernels that no test has launched: {', '.join(sorted(missed))}")
+    if DEVICE != "ptx":
+        return
+    launched.update(hostcuda.STATS["kernels"])
+    if hasattr(session.config, "workeroutput"):  # one of several processes
+        session.config.workeroutput["launched"] = sorted(launched)
+    elif os.environ.get("DISPATCH_CUDA_EVERY_KERNEL") and (missed := set(KERNELS.split()) - launched):
+        raise pytest.UsageError(f"kernels that no test has launched: {', '.join(sorted(missed))}")

@@ -11,6 +11,7 @@ from dispatch.testing import BackendConformance
 class TestCuda(BackendConformance):
     backend = "cuda"
     takes_cuda_arrays = True
+    grid = 7 if os.environ.get("DISPATCH_CUDA_TESTS") == "simulator" else BackendConformance.grid
 
     def test_a_spawned_child_gets_the_same_bits(self):
         """Only a real device is there in a new process, too."""
