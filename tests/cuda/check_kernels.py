@@ -1,11 +1,14 @@
 """Print registers, spills and shared memory of every CUDA kernel, as NVIDIA's assembler counts them.
 
-Run as ``python tests/cuda/check_kernels.py [PATTERN]`` with `ptxas` on the path; ``make check-cuda-kernels`` does. It
-exits with 1 where a kernel keeps registers in memory.
+Run as ``python tests/cuda/check_kernels.py [PATTERN]``; ``make check-kernels`` does. `ptxas` is looked for on the path,
+beside CUDA's compiler from PyPI, and in the toolkit of CUDA_HOME. The script exits with 1 where a kernel keeps
+registers in memory.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -15,16 +18,34 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.cuda.kernels import CAPABILITIES, KERNELS, compiled
+from tests.cuda.kernels import CAPABILITIES, KERNELS, THREADS, compiled
+
+REGISTERS, UNIT = 65536, 256
+"""Registers of a multiprocessor, and how many a warp gets at a time."""
 
 
-def assembled(ptx: str, capability: tuple[int, int]) -> tuple[int, int, int]:
+def assembler() -> str | None:
+    """Return the path of `ptxas`, or None."""
+    places = [os.environ.get("PATH", ""), os.path.join(os.environ.get("CUDA_HOME", "/usr/local/cuda"), "bin")]
+    found = importlib.util.find_spec("nvidia")
+    for folder in found.submodule_search_locations or () if found else ():
+        places += [str(path) for path in Path(folder).glob("*/bin")]
+    return shutil.which("ptxas", path=os.pathsep.join(places))
+
+
+def resident(registers: int) -> int:
+    """Return how many blocks of a kernel with so many registers a thread a multiprocessor runs at a time."""
+    warp = -(-registers * 32 // UNIT) * UNIT
+    return REGISTERS // warp // (THREADS // 32)
+
+
+def assembled(ptxas: str, ptx: str, capability: tuple[int, int]) -> tuple[int, int, int]:
     """Return registers a thread, bytes of spilled registers, and bytes of shared memory of a kernel."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "kernel.ptx")
         source.write_text(ptx)
         command = [
-            "ptxas",
+            ptxas,
             "-v",
             f"-arch=sm_{capability[0]}{capability[1]}",
             str(source),
@@ -42,21 +63,23 @@ def assembled(ptx: str, capability: tuple[int, int]) -> tuple[int, int, int]:
 
 def main() -> int:
     """Print a line for each kernel: registers for each compute capability, spills, shared memory."""
-    if shutil.which("ptxas") is None:
-        print("ptxas is not on the path: install the CUDA toolkit, or pip install nvidia-cuda-nvcc-cu12")
+    ptxas = assembler()
+    if ptxas is None:
+        print("there is no ptxas: install the CUDA toolkit, or pip install nvidia-cuda-nvcc-cu12")
         return 0
     spilling = 0
     pattern = sys.argv[1] if len(sys.argv) > 1 else ""
-    print(f"{'kernel':44}", *(f"sm_{major}{minor}" for major, minor in CAPABILITIES), "spills  shared", sep="  ")
+    columns = [f"sm_{major}{minor}" for major, minor in CAPABILITIES]
+    print(f"{'kernel':44}", *columns, "blocks  spills  shared", sep="  ", flush=True)
     for name in KERNELS:
         if not re.search(pattern, name):
             continue
-        results = [assembled(ptx, capability) for capability, ptx in compiled(name).items()]
+        results = [assembled(ptxas, ptx, capability) for capability, ptx in compiled(name).items()]
         spills = max(spill for _, spill, _ in results)
+        blocks = min(resident(registers) for registers, _, _ in results)
         spilling += spills > 0
-        print(
-            f"{name:44}", *(f"{registers:5}" for registers, _, _ in results), f"{spills:6}  {results[0][2]:6}", sep="  "
-        )
+        row = [f"{registers:5}" for registers, _, _ in results]
+        print(f"{name:44}", *row, f"{blocks:6}  {spills:6}  {results[0][2]:6}", sep="  ", flush=True)
     return 1 if spilling else 0
 
 

@@ -25,7 +25,11 @@ from dispatch_cuda.kernels.vectors import device
 from dispatch_cuda.kernels.warps import team_sum
 
 DEPTH = 8
-"""Vectors that a thread reads at once and adds by a tree."""
+"""Vectors that a thread reads at once and adds by a tree; with a mask two, or one."""
+
+MASKED_LANES = 8
+"""Lanes up to which two masked vectors are read at once: each lane of a mask takes a register, and with fewer registers
+more threads run at a time."""
 
 
 class Elements(NamedTuple):
@@ -131,12 +135,13 @@ class _Parts(NamedTuple):
     read: Any
     read_some: Any
     block: Any
+    depth: int
     add: Any
 
 
 @cache
 def _parts(elements: Elements, lanes: int, vectorised: bool) -> _Parts:
-    """Return the functions that read a vector, a part of one, and the sum of `DEPTH` of them.
+    """Return the functions that read a vector, a part of one, and the sum of `depth` of them.
 
     Where `vectorised`, elements are neighbours and vectors lie on boundaries of 16 bytes.
     """
@@ -161,6 +166,10 @@ def _parts(elements: Elements, lanes: int, vectorised: bool) -> _Parts:
         return chosen(x, gather_some(m, mi, m_step, count)) if masked else x
 
     @device
+    def one(a, i, step, m, mi, m_step, apart, m_apart):
+        return read(a, i, step, m, mi, m_step)
+
+    @device
     def pair(a, i, step, m, mi, m_step, apart, m_apart):
         return add_vectors(read(a, i, step, m, mi, m_step), read(a, i + apart, step, m, mi + m_apart, m_step))
 
@@ -172,7 +181,9 @@ def _parts(elements: Elements, lanes: int, vectorised: bool) -> _Parts:
         w = pair(a, i + 6 * apart, step, m, mi + 6 * m_apart, m_step, apart, m_apart)
         return add_vectors(add_vectors(x, y), add_vectors(z, w))
 
-    return _Parts(read, read_some, block, add)
+    if not masked:
+        return _Parts(read, read_some, block, DEPTH, add)
+    return _Parts(read, read_some, pair, 2, add) if lanes <= MASKED_LANES else _Parts(read, read_some, one, 1, add)
 
 
 @cache
@@ -183,7 +194,7 @@ def rows(elements: Elements, vectorised: bool, team: int, threads: int) -> Any:
     """
     lanes = vectors.lanes_of(elements.dtype)
     parts = _parts(elements, lanes, vectorised)
-    read, read_some, block = parts.read, parts.read_some, parts.block
+    read, read_some, block, depth = parts.read, parts.read_some, parts.block, parts.depth
     across = vectors.across(parts.add, lanes)
     accumulate, finish = _accumulator(elements), _finisher(elements)
     sums, neutral = elements.sums, elements.sums(elements.neutral)
@@ -205,11 +216,11 @@ def rows(elements: Elements, vectorised: bool, team: int, threads: int) -> Any:
             whole = count // lanes
             total, errors = neutral, sums(0)
             i = item
-            while i + (DEPTH - 1) * team < whole:
+            while i + (depth - 1) * team < whole:
                 e = i * lanes
                 x = block(a, at + e * a_step, a_step, m, m_at + e * m_step, m_step, apart, m_apart)
                 total, errors = accumulate(total, errors, across(x))
-                i += DEPTH * team
+                i += depth * team
             while i < whole:
                 e = i * lanes
                 x = read(a, at + e * a_step, a_step, m, m_at + e * m_step, m_step)
@@ -236,7 +247,7 @@ def columns(elements: Elements, vectorised: bool, threads: int) -> Any:
     """
     lanes = vectors.lanes_of(elements.dtype) if vectorised else 1
     parts = _parts(elements, lanes, vectorised)
-    read, read_some, block = parts.read, parts.read_some, parts.block
+    read, read_some, block, depth = parts.read, parts.read_some, parts.block, parts.depth
     accumulate_one, finish_one = _accumulator(elements), _finisher(elements)
     sums, neutral = elements.sums, elements.sums(elements.neutral)
     total_after = vectors.lanewise(device(lambda t, e, x: accumulate_one(t, e, x)[0]), lanes, 3)
@@ -263,10 +274,10 @@ def columns(elements: Elements, vectorised: bool, threads: int) -> Any:
             m_at = m_start + place(index, m_outer, more, axes, 2) + begin * m_step + j * m_lane
             total, errors = splat(neutral), splat(sums(0))
             r = types.int64(0)
-            while r + DEPTH <= count:
+            while r + depth <= count:
                 x = block(a, at + r * a_step, a_lane, m, m_at + r * m_step, m_lane, a_step, m_step)
                 total, errors = total_after(total, errors, x), errors_after(total, errors, x)
-                r += DEPTH
+                r += depth
             while r < count:
                 x = read(a, at + r * a_step, a_lane, m, m_at + r * m_step, m_lane)
                 total, errors = total_after(total, errors, x), errors_after(total, errors, x)
