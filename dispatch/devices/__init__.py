@@ -1,9 +1,11 @@
 """What backends share whose devices have memory and drivers of their own, whatever the interface to them is.
 
-`Pool` keeps buffers for reuse. `ForkGuard` tells a forked child that its parent's driver is of no use to it.
+`on_cuda` says which arrays are on a CUDA device. `Pool` keeps buffers for reuse. `ForkGuard` tells a forked child that
+its parent's driver is of no use to it.
 """
 
+from dispatch.devices.cuda_arrays import dlpack_device, on_cuda
 from dispatch.devices.fork import ForkGuard
 from dispatch.devices.memory import Pool, PooledBuffer
 
-__all__ = ["ForkGuard", "Pool", "PooledBuffer"]
+__all__ = ["ForkGuard", "Pool", "PooledBuffer", "dlpack_device", "on_cuda"]

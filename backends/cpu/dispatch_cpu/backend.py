@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from dispatch.backend import Backend, Device
+from dispatch.devices import on_cuda
 from dispatch_cpu.sum import NO_VALUE, sum_array
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class CpuBackend(Backend):
 
     def supports(self, call: Call, device: Device) -> str | Literal[True]:
         """Return True, unless the operand's data is on a device."""
-        if hasattr(call.operand, "__cuda_array_interface__"):
+        if on_cuda(call.operand):
             return "the operand is on a CUDA device and is never copied silently; copy it to the host yourself"
         return True
 

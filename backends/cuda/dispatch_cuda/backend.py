@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from dispatch.backend import Backend, Device
+from dispatch.devices import dlpack_device, on_cuda
 from dispatch_cuda.devices import CudaDevice, device_of_pointer, find_devices
 from dispatch_cuda.faults import FORK
+from dispatch_cuda.streams import current_stream
 
 if TYPE_CHECKING:
     from dispatch.operations.call import Call
@@ -50,7 +52,7 @@ class CudaBackend(Backend):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._devices: dict[str, CudaDevice] = {}
-        self._runtimes: dict[str, Runtime] = {}
+        self._runtimes: dict[tuple[str, int | None], Runtime] = {}
 
     def probe(self) -> Sequence[Device]:
         """Return the usable devices in the driver's order, which ``CUDA_VISIBLE_DEVICES`` sets."""
@@ -75,7 +77,7 @@ class CudaBackend(Backend):
                 return "Numba's simulator lacks the warp shuffles that the kernels use"
         if call.operation == "eigsh":
             return True
-        if on_device(call.operand):
+        if on_cuda(call.operand):
             return why_not_device_sum(call, self._devices[device.name], len(self._devices)) or True
         return why_not_host_sum(call) or True
 
@@ -85,7 +87,7 @@ class CudaBackend(Backend):
             return SIMULATED_SECONDS
         eigsh = call.operation == "eigsh"
         passes, launches = (TYPICAL_PASSES_OF_EIGSH, TYPICAL_LAUNCHES_OF_EIGSH) if eigsh else (1, 2)
-        transfer = 0.0 if on_device(call.operand) else call.nbytes / TRANSFER_BYTES_PER_SECOND
+        transfer = 0.0 if on_cuda(call.operand) else call.nbytes / TRANSFER_BYTES_PER_SECOND
         return launches * LAUNCH_SECONDS + passes * call.nbytes / BYTES_PER_SECOND + transfer
 
     def sum(
@@ -103,7 +105,7 @@ class CudaBackend(Backend):
         """Run `dispatch.sum` on the device; a host array is copied there, a device array stays where it is."""
         arguments = (axis, dtype, out, keepdims, initial, where)
         runtime = self.runtime(device.name)
-        if on_device(a):
+        if on_cuda(a):
             from dispatch_cuda.device_sum import sum_device_array
 
             return sum_device_array(runtime, a, arguments)
@@ -118,7 +120,7 @@ class CudaBackend(Backend):
         return CudaEngine(problem, self.runtime(device.name))
 
     def runtime(self, name: str) -> Runtime:
-        """Return the device of that name in use.
+        """Return the device of that name in use, on the stream of `use_stream` where the caller has chosen one.
 
         Raises
         ------
@@ -129,15 +131,11 @@ class CudaBackend(Backend):
 
         FORK.check()
         with self._lock:
-            runtime = self._runtimes.get(name)
+            key = (name, current_stream())
+            runtime = self._runtimes.get(key)
             if runtime is None:
-                runtime = self._runtimes[name] = Runtime(name, self._devices[name])
+                runtime = self._runtimes[key] = Runtime(name, self._devices[name], key[1])
             return runtime
-
-
-def on_device(array: Any) -> bool:
-    """Whether an object is an array on a CUDA device."""
-    return hasattr(array, "__cuda_array_interface__")
 
 
 def why_not_host_sum(call: Call) -> str:
@@ -164,10 +162,16 @@ def why_not_device_sum(call: Call, device: CudaDevice, devices: int) -> str:
     from dispatch.reduction import accumulator_dtype
     from dispatch_cuda.summation import why_not
 
-    interface = call.operand.__cuda_array_interface__
+    interface = getattr(call.operand, "__cuda_array_interface__", None)
+    if interface is None:
+        if call.dtype is None:
+            return "the array does not say its dtype as one of NumPy's"
+        ordinal, interface = dlpack_device(call.operand), {"typestr": call.dtype.str}
+    else:
+        ordinal = device_of_pointer(interface["data"][0]) if devices > 1 else None
     if interface.get("mask") is not None:
         return "the array has a mask of its own"
-    if devices > 1 and (ordinal := device_of_pointer(interface["data"][0])) not in (None, device.ordinal):
+    if ordinal not in (None, device.ordinal):
         return f"the array is on another device, number {ordinal} of the driver's"
     dtype = np.dtype(interface["typestr"])
     if any(step % dtype.itemsize for step in interface.get("strides") or ()):

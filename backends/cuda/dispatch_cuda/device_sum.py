@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from dispatch.devices import on_cuda
 from dispatch.reduction import Reduction, prepare, real_part
 from dispatch.reduction.slabs import mask_span, span
-from dispatch_cuda.backend import on_device
+from dispatch_cuda.dlpack import Borrowed, lent
 from dispatch_cuda.memory import flat
 from dispatch_cuda.runtime import Runtime
 from dispatch_cuda.summation import Summation
@@ -20,11 +21,11 @@ NO_VALUE: Any = np._NoValue
 
 
 def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> Any:
-    """Return ``dispatch.sum(a, *arguments)`` for an array of Numba's, or one with ``__cuda_array_interface__``.
+    """Return ``dispatch.sum(a, *arguments)`` for an array with ``__cuda_array_interface__`` or ``__dlpack__``.
 
     The result is an array of the kind of `a`, of no dimensions for a full sum, or `out`. Nothing waits for the device:
     the work is ordered behind what the producers of `a`, `where` and `out` have enqueued, and in front of what they
-    enqueue next.
+    enqueue next. Only DLPack does not say how to order the latter, so that arrays known by it alone are waited for.
 
     Raises
     ------
@@ -33,19 +34,19 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
     """
     axis, dtype, out, keepdims, initial, where = arguments
     for name, array, absent in (("where", where, (NO_VALUE, True)), ("out", out, (None,))):
-        if not on_device(array) and not any(array is value for value in absent):
+        if not on_cuda(array) and not any(array is value for value in absent):
             raise TypeError(
                 f"{name} is a {type(array).__qualname__} on the host, and a is on {runtime.name}; copy it there first"
             )
-    operand = wrapped(a)
-    target = None if out is None else wrapped(out)
-    mask = wrapped(where) if on_device(where) else where
+    operand = wrapped(a, runtime)
+    target = None if out is None else wrapped(out, runtime)
+    mask = wrapped(where, runtime) if on_cuda(where) else where
     reduction = prepare(operand, axis, dtype, target, keepdims, initial, mask)
     if target is not None and target.dtype != reduction.dtype:
         raise TypeError(
             f"out is of dtype {target.dtype}, and the sum is of dtype {reduction.dtype}; pass one of that dtype"
         )
-    with _ordered(runtime, [array for array in (a, where, out) if on_device(array)]):
+    with _ordered(runtime, [array for array in (a, where, out) if on_cuda(array)]):
         if target is None:
             strides = reduction.result_strides(reduction.dtype.itemsize)
             target = runtime.new_array(reduction.shape, reduction.dtype, strides)
@@ -54,9 +55,12 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
     return out if out is not None else _like(a, target)
 
 
-def wrapped(array: Any) -> Any:
+def wrapped(array: Any, runtime: Runtime) -> Any:
     """Return an array on the device as Numba's, without a copy and without waiting for its producer."""
     from numba import cuda
+
+    if not hasattr(array, "__cuda_array_interface__"):
+        return cuda.as_cuda_array(Borrowed(array, runtime.stream_handle), sync=False)
 
     if getattr(array, "__cuda_ndarray__", False):
         return array
@@ -109,12 +113,15 @@ def _write(runtime: Runtime, reduction: Reduction, dtype: np.dtype[Any], memory:
 @contextmanager
 def _ordered(runtime: Runtime, arrays: list[Any]) -> Iterator[None]:
     """Put the work of the block behind what the arrays' streams hold, and what they get next behind the work."""
-    streams = {} if runtime.device.simulated else {_stream_of(array): None for array in arrays}
+    known = [array for array in arrays if hasattr(array, "__cuda_array_interface__")]
+    streams = {} if runtime.device.simulated else {_stream_of(array): None for array in known}
     for stream in streams:
         runtime.wait_on_device(stream)
     yield
     for stream in streams:
         runtime.let_wait(stream)
+    if len(known) < len(arrays):
+        runtime.synchronize()
 
 
 def _stream_of(array: Any) -> int:
@@ -127,6 +134,8 @@ def _stream_of(array: Any) -> int:
 
 def _like(a: Any, result: Any) -> Any:
     """Return an array of Numba's as one of the library that `a` is of, where that is known; without a copy."""
+    if not hasattr(a, "__cuda_array_interface__"):
+        return lent(a.__array_namespace__(), result) if hasattr(a, "__array_namespace__") else result
     library = type(a).__module__.partition(".")[0]
     if library == "cupy":
         import cupy

@@ -16,6 +16,7 @@ from dispatch.devices import Pool
 from dispatch_cuda.devices import CudaDevice
 from dispatch_cuda.faults import FORK, DeviceError, translated
 from dispatch_cuda.memory import DeviceMemory
+from dispatch_cuda.streams import handle_of
 
 IDLE_SHARE = 4
 """The pool keeps at most one of so many parts of the device's memory idle."""
@@ -39,11 +40,11 @@ class Runtime:
         The device's name in messages, such as ``"cuda:0"``.
     device : CudaDevice
         The device.
-    stream : numba.cuda.Stream, optional
-        A stream of the caller's to run on; by default a new one.
+    stream : int, optional
+        The driver's handle of a stream of the caller's to run on; by default a new one.
     """
 
-    def __init__(self, name: str, device: CudaDevice, stream: Any = None) -> None:
+    def __init__(self, name: str, device: CudaDevice, stream: int | None = None) -> None:
         from numba import cuda
 
         self.name = name
@@ -53,7 +54,7 @@ class Runtime:
         self._lock = threading.RLock()
         self._context = cuda.gpus[device.ordinal]
         with self.active():
-            self.stream = cuda.stream() if stream is None else stream
+            self.stream = cuda.stream() if stream is None else cuda.external_stream(stream)
         self.no_axes = self.new_array((1,), np.int64)
         """What kernels are given for a table of axes that they do not read."""
         self.pool = Pool(self._create, device.memory // IDLE_SHARE)
@@ -67,6 +68,11 @@ class Runtime:
             raise DeviceError(f"{self.name} was in use before this process was forked")
         with translated(self.name, self._abandon), self._context:
             yield
+
+    @property
+    def stream_handle(self) -> int:
+        """The driver's handle of the stream."""
+        return handle_of(self.stream)
 
     def _abandon(self) -> None:
         self.lost = True

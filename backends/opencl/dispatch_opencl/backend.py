@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from dispatch.backend import Backend, Device
+from dispatch.devices import on_cuda
 from dispatch_opencl.devices import describe, find_devices
 from dispatch_opencl.faults import FORK
 from dispatch_opencl.traits import Traits, kind_of
@@ -73,7 +74,7 @@ class OpenCLBackend(Backend):
         lost = FORK.why_not()
         if lost:
             return lost
-        if hasattr(call.operand, "__cuda_array_interface__"):
+        if on_cuda(call.operand):
             return "the operand is on a CUDA device and is never copied silently; copy it to the host yourself"
         own = self._devices[device.name]
         fp64 = self._known_traits(device.name).fp64

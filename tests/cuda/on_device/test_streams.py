@@ -1,0 +1,85 @@
+"""Work on a stream of the caller's, whatever library it is of."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from dispatch_cuda import CudaBackend, use_stream
+from dispatch_cuda.runtime import Runtime
+from dispatch_cuda.streams import current_stream
+from numba import cuda
+
+import dispatch
+from dispatch.testing.matrices import laplacian
+
+
+@pytest.fixture
+def backend():
+    """A backend that nobody else has."""
+    return CudaBackend()
+
+
+@pytest.fixture
+def streams(monkeypatch):
+    """The handles of the streams that kernels are launched on."""
+    used, launch = [], Runtime.launch
+
+    def noted(runtime, *arguments):
+        used.append(int(getattr(runtime.stream.handle, "value", runtime.stream.handle)))
+        launch(runtime, *arguments)
+
+    monkeypatch.setattr(Runtime, "launch", noted)
+    return used
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        77,
+        SimpleNamespace(ptr=77),
+        SimpleNamespace(cuda_stream=77),
+        SimpleNamespace(handle=SimpleNamespace(value=77)),
+        SimpleNamespace(__cuda_stream__=lambda: (0, 77)),
+    ],
+    ids=["handle", "CuPy", "PyTorch", "Numba", "protocol"],
+)
+def test_everything_runs_on_the_stream(backend, streams, stream):
+    a = np.arange(5000.0)
+    with dispatch.use(backend), use_stream(stream):
+        assert dispatch.sum(a) == a.sum()
+        assert dispatch.sum(cuda.to_device(a), backend=backend).copy_to_host() == a.sum()
+    assert set(streams) == {77}
+    with dispatch.use(backend):
+        dispatch.sum(a)
+    assert streams[-1] != 77
+
+
+def test_a_solution_runs_on_the_stream(backend, streams):
+    A, spectrum = laplacian(17, 18)
+    with dispatch.use(backend), use_stream(77):
+        w = dispatch.eigsh(A, 1, which="SA", return_eigenvectors=False)
+    np.testing.assert_allclose(w, spectrum[:1], atol=1e-12)
+    assert set(streams) == {77}
+
+
+def test_the_default_stream_is_the_legacy_one():
+    with use_stream(0):
+        assert current_stream() == 1
+    assert current_stream() is None
+
+
+def test_other_threads_keep_their_streams():
+    with use_stream(77), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(current_stream).result() is None
+
+
+def test_what_is_no_stream_is_refused():
+    for wrong in (None, "0", True, -1):
+        with (
+            pytest.raises(TypeError, match="pass a stream of CuPy, PyTorch or Numba, or its handle"),
+            use_stream(wrong),
+        ):
+            pass
