@@ -44,11 +44,14 @@ class Table:
         What was wrong with the metadata and the settings that the scan read.
     routes : dict
         Decisions that selection made from this table; they die with it.
+    owners : dict
+        The only backend that owns a class of device arrays, by the class; None where there is not one.
     """
 
     entries: dict[str, Entry]
     problems: tuple[DiscoveryProblem, ...] = ()
     routes: dict[Any, Any] = field(default_factory=dict)
+    owners: dict[type, Backend | None] = field(default_factory=dict)
 
 
 class Registry:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import difflib
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -123,8 +123,23 @@ def _owners(call: Call, table: Table) -> frozenset[str]:
     """Return the backends on whose devices the operand lives; none, when it is a host object."""
     if _is_host_type(call.array_type):
         return frozenset()  # known without importing a plugin
+    return frozenset(name for name, _ in _owning(call.array_type, table))
+
+
+def _owning(kind: type, table: Table) -> list[tuple[str, Backend]]:
     backends = ((entry.name, entry.backend()) for entry in table.entries.values())
-    return frozenset(name for name, backend in backends if isinstance(backend, Backend) and _owns(backend, call))
+    return [(name, found) for name, found in backends if isinstance(found, Backend) and _owns(found, kind)]
+
+
+def residence(array: Any) -> Hashable:
+    """Return where a device array lives, as its backend tells it; None where nobody owns it or it cannot be said."""
+    table = registry.table()
+    kind = type(array)
+    if kind not in table.owners:
+        owning = [] if _is_host_type(kind) else _owning(kind, table)
+        table.owners[kind] = owning[0][1] if len(owning) == 1 else None
+    owner = table.owners[kind]
+    return None if owner is None else owner.residence(array)
 
 
 def _is_host_type(kind: type) -> bool:
@@ -134,8 +149,8 @@ def _is_host_type(kind: type) -> bool:
     return any(str(base.__module__).startswith("scipy.sparse") for base in kind.__mro__)
 
 
-def _owns(backend: Backend, call: Call) -> bool:
-    names = (f"{base.__module__}.{base.__qualname__}" for base in call.array_type.__mro__)
+def _owns(backend: Backend, kind: type) -> bool:
+    names = (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
     return not set(backend.array_types).isdisjoint(names)
 
 
@@ -194,7 +209,7 @@ def _of_entry(entry: Entry, call: Call, owners: frozenset[str]) -> Iterator[Cand
 
 
 def _on_device(entry: Entry, backend: Backend, device: Device, call: Call, owners: frozenset[str]) -> Candidate:
-    if owners and not _owns(backend, call):
+    if owners and not _owns(backend, call.array_type):
         kind = f"{call.array_type.__module__}.{call.array_type.__qualname__}"
         reason = f"the input is a {kind}, which lives on {' or '.join(sorted(owners))}, and is never copied silently"
         return Candidate(device.name, backend, device, "unsupported", reason, "copy it to the host yourself")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dispatch import context
 from dispatch.operations.call import Call, describe
 from dispatch.registry import registry
 from dispatch.request import BackendLike, parse
-from dispatch.selection import Route, select
+from dispatch.selection import Route, residence, select
 
 NO_VALUE: Any = np._NoValue
 """NumPy's own mark for an argument that was left out, so that arguments pass through to NumPy unchanged."""
@@ -80,7 +80,9 @@ def sum(
         and (out is None or type(out) is np.ndarray)
         and (where is NO_VALUE or type(where) is np.ndarray)
     ):
-        route = _kept_route(a, axis, dtype, out, keepdims, initial, where, backend)
+        route = _kept_route(a, axis, dtype, out, keepdims, initial, where, backend, None)
+    elif out is None and where is NO_VALUE and (place := residence(a)) is not None:
+        route = _kept_route(a, axis, dtype, out, keepdims, initial, where, backend, (type(a), place))
     else:
         route = select(call_of(a, axis, dtype, out, keepdims, initial, where), *context.in_force(backend))
     return route.backend.sum(a, axis, dtype, out, keepdims, initial, where, device=route.device)
@@ -100,7 +102,7 @@ MOST_ROUTES = 4096
 
 
 def _kept_route(
-    a: NDArray[Any],
+    a: Any,
     axis: Any,
     dtype: Any,
     out: Any,
@@ -108,11 +110,15 @@ def _kept_route(
     initial: Any,
     where: Any,
     backend: BackendLike | None,
+    place: tuple[type, Hashable] | None,
 ) -> Route:
-    """Return who sums plain arrays: one look-up finds what was decided for calls that are alike for `supports`."""
+    """Return who sums plain or device arrays: one look-up finds what was decided for calls alike for `supports`.
+
+    A device array's `place` is its class and where it lives.
+    """
     request = context.current() if backend is None else parse(backend)
     routes = registry.table().routes
-    key: tuple[Any, ...] = (request, a.dtype, a.shape, axis, dtype, keepdims, initial is NO_VALUE)
+    key: tuple[Any, ...] = (request, a.dtype, a.shape, axis, dtype, keepdims, initial is NO_VALUE, place)
     if out is not None or where is not NO_VALUE:
         key = (*key, *(None if x is None or x is NO_VALUE else (x.dtype, x.shape) for x in (out, where)))
     try:

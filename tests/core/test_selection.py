@@ -264,6 +264,34 @@ def test_a_kept_decision_is_for_calls_that_are_alike(register, particular, order
         assert (ran if isinstance(ran, str) else "cpu:0") == chosen
 
 
+def test_decisions_for_device_arrays_are_kept_where_their_residence_is_known(register):
+    asked = []
+
+    def supports(call, device):
+        asked.append(call.operand)
+        return True if device.name.endswith(str(call.operand.on)) else "it lives elsewhere"
+
+    class Placed(DeviceArray):
+        def __init__(self, on):
+            self.on = on
+
+    owner = register("owner", devices=2, supports=supports, array_types=(OWN,))
+    first, second = Placed(0), Placed(1)
+    for _ in range(2):
+        assert (dispatch.sum(first), dispatch.sum(second)) == ("owner:0", "owner:1")
+    assert len(asked) == 8
+    owner.residence = lambda array: array.on
+    for _ in range(3):
+        assert (dispatch.sum(first), dispatch.sum(second)) == ("owner:0", "owner:1")
+        assert len(asked) == 12
+    with pytest.raises(dispatch.UnsupportedCallError, match="it lives elsewhere"):
+        dispatch.sum(first, backend="owner:1")
+    dispatch.sum(first, where=np.True_)
+    assert len(asked) > 13
+    owner.residence = lambda array: []
+    assert dispatch.sum(second) == "owner:1"
+
+
 def test_kept_decisions_are_bounded():
     from dispatch.operations.sum import MOST_ROUTES
     from dispatch.registry import registry

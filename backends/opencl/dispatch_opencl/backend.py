@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -87,6 +88,11 @@ class OpenCLBackend(Backend):
             return f"the device has no double precision, and {dtype} needs it; convert A to float32 or complex64"
         return True
 
+    def residence(self, array: Any) -> Hashable:
+        """Return the device of an array's queue; an array without one is refused by `sum`, whatever was decided."""
+        queue = array.queue
+        return None if queue is None else queue.device
+
     def cost(self, call: Call, device: Device) -> float:
         """Return the time for the launches, for reading the operand as often as needed, and to get it there."""
         passes = 1 if call.operation == "sum" else TYPICAL_PASSES_OF_EIGSH
@@ -162,7 +168,14 @@ class OpenCLBackend(Backend):
 
 def is_device_array(a: Any) -> bool:
     """Return whether `a` is a `pyopencl.array.Array`, without importing PyOpenCL to ask."""
-    return any(f"{base.__module__}.{base.__qualname__}" in OpenCLBackend.array_types for base in type(a).__mro__)
+    names = _NAMES.get(type(a))
+    if names is None:
+        names = _NAMES[type(a)] = frozenset(f"{base.__module__}.{base.__qualname__}" for base in type(a).__mro__)
+    return not names.isdisjoint(OpenCLBackend.array_types)
+
+
+_NAMES: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
+"""Qualified names of classes and of those that they derive from."""
 
 
 def why_not_sum(call: Call, own: Any, fp64: bool) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyopencl as cl
+from pyopencl.array import Array, empty_like
 
-from dispatch.reduction import Reduction, prepare, real_part
+from dispatch.reduction import Reduction, real_part
 from dispatch_opencl.backend import is_device_array
+from dispatch_opencl.plans import Plan, plan_of
 from dispatch_opencl.runtime import Runtime
-from dispatch_opencl.summation import Destination, Summation, cl_type
+from dispatch_opencl.summation import Place, Summation, cl_type
 
 ITEMS = 16384
 """Work-items that write the result at most."""
@@ -46,78 +49,58 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
     if out is not None and not is_device_array(out):
         raise TypeError(f"out is a {type(out).__qualname__}, expected a pyopencl.array.Array, where the sum lives")
     mask, where = _mask(runtime, where)
-    reduction = prepare(a, axis, dtype, out, keepdims, initial, where)
-    result = out if out is not None else _empty_like(a, reduction)
+    plan = plan_of(runtime, a, (axis, dtype, out, keepdims, initial, where))
+    reduction, summation = plan.reduction, plan.summation
+    result = out if out is not None else _empty_like(runtime, a, plan)
     if reduction.sums == 0:
         return result
     _order_after(runtime, a, *(array for array in (out, where) if is_device_array(array)))
-    summation = Summation(runtime, reduction)
     if reduction.count == 0:
         size = reduction.sums * (2 if reduction.operand.kind == "c" else 1)
         raw = runtime.allocate(size * summation.dtype.itemsize)
         runtime.write(raw, np.zeros(size, summation.dtype))
         result.add_event(_finish(runtime, reduction, summation, raw, result))
         return result
-    start = (a.offset + reduction.layout.offsets[0]) // summation.element.itemsize
-    mask_start = (mask[1] + reduction.layout.offsets[1]) if mask else 0
-    into = _destination(reduction, result)
-    raw = summation.run(reduction.real_groups(), a.base_data, start, mask[0] if mask else None, mask_start, into)
-    if into is None:
-        result.add_event(_finish(runtime, reduction, summation, raw, result))
-    else:
-        result.add_event(runtime.marker())
+    offsets = reduction.layout.offsets
+    operand = Place(a.base_data, (a.offset + offsets[0]) // summation.element.itemsize)
+    marks = Place(mask.memory, mask.start + offsets[1]) if mask else None
+    into = None
+    if plan.direct if out is None else plan.writes(np.dtype(out.dtype), out.strides):
+        into = Place(result.base_data, result.offset // summation.result.itemsize)
+    raw, event = summation.run(plan.groups, operand, marks, into)
+    result.add_event(event if into is not None else _finish(runtime, reduction, summation, raw, result))
     return result
 
 
-def _destination(reduction: Reduction, result: Any) -> Destination | None:
-    """Return where the last pass may write the result at once: where nothing is left to do but the cast."""
-    real = real_part(np.dtype(result.dtype))
-    parts = result.dtype.itemsize // real.itemsize
-    offset, axes = reduction.destination(result.strides)
-    packed = offset == 0 and len(axes) <= 1 and all(stride == result.dtype.itemsize for _, stride in axes)
-    # A zero with its sign: adding -0.0 would be another sum.
-    plain = reduction.initial is not None and not np.signbit([reduction.initial.real, reduction.initial.imag]).any()
-    plain = plain and reduction.initial == 0 and reduction.layout.factor == 1
-    rounded_once = real == real_part(reduction.dtype) and real.kind != "b" and real != np.float16
-    pairs_fit = (parts == 2) == (reduction.operand.kind == "c")
-    if not (packed and plain and rounded_once and pairs_fit):
-        return None
-    return Destination(result.base_data, result.offset // real.itemsize, real)
-
-
-def _mask(runtime: Runtime, where: Any) -> tuple[tuple[Any, int] | None, Any]:
+def _mask(runtime: Runtime, where: Any) -> tuple[Place | None, Any]:
     """Return the mask's memory and the first mark in it, and the mask as `prepare` takes it."""
     if where is np._NoValue or where is True:
         return None, where
     if is_device_array(where):
-        return (where.base_data, where.offset), where
+        return Place(where.base_data, where.offset), where
     host = np.ascontiguousarray(where)
     if host.dtype != np.bool_ or host.size == 0:
         return None, host
     memory = runtime.allocate(host.nbytes)
     runtime.write(memory, host)
-    return (memory, 0), host
+    return Place(memory, 0), host
 
 
-def _empty_like(a: Any, reduction: Reduction) -> Any:
-    import pyopencl.array
-
-    return pyopencl.array.Array(
-        a.queue,
-        reduction.shape,
-        reduction.dtype,
-        strides=reduction.result_strides(reduction.dtype.itemsize),
-        allocator=a.allocator,
-    )
+def _empty_like(runtime: Runtime, a: Any, plan: Plan) -> Any:
+    """Return a new array for the result, on the operand's queue and from its allocator."""
+    if plan.template is None:
+        # To find out what an array is like takes longer than to make another one. Nobody uses this one's memory.
+        data = cl.Buffer(runtime.context, cl.mem_flags.READ_WRITE, 1)
+        shape, dtype = plan.reduction.shape, plan.reduction.dtype
+        plan.template = Array(runtime.queue, shape, dtype, data=data, strides=plan.result_strides)
+    return empty_like(plan.template, queue=a.queue, allocator=a.allocator)
 
 
 def _order_after(runtime: Runtime, *arrays: Any) -> None:
     """Let what is enqueued next wait for the work on the arrays that other queues may still do."""
-    import pyopencl as cl
-
     events = [event for array in arrays for event in array.events if event.command_queue != runtime.queue]
     if events:
-        with runtime.guard():
+        with runtime.guard:
             cl.enqueue_barrier(runtime.queue, wait_for=events)
 
 
@@ -131,7 +114,7 @@ def _finish(runtime: Runtime, reduction: Reduction, summation: Summation, raw: A
         options.append(f"-DOP={cl_type(operation)}")
     offset, axes = reduction.destination(result.strides)
     walk = [(extent, stride // real.itemsize) for extent, stride in axes] or [(1, 0)]
-    initial = complex(reduction.initial) if pairs else reduction.initial
+    initial: Any = complex(reduction.initial) if pairs else reduction.initial
     cast = summation.dtype.type
     values = (cast(initial.real), cast(initial.imag)) if pairs else (cast(initial), cast(0))
     count = reduction.sums * (2 if pairs else 1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 
 from dispatch.devices import ForkGuard
 
@@ -20,26 +20,44 @@ FORK = ForkGuard("OpenCL")
 """Whether the drivers can be used in this process."""
 
 
-@contextmanager
-def translated(device: str, abandon: Callable[[], None]) -> Iterator[None]:
-    """Turn PyOpenCL's errors into `MemoryError` and `DeviceError`; `abandon` is called when the device is lost."""
-    import pyopencl as cl
+class translated:  # noqa: N801 - reads as what holds in its block
+    """Turn PyOpenCL's errors into `MemoryError` and `DeviceError`. One object serves any number of blocks and threads.
 
-    out_of_memory = (
-        cl.status_code.MEM_OBJECT_ALLOCATION_FAILURE,
-        cl.status_code.OUT_OF_HOST_MEMORY,
-        cl.status_code.INVALID_BUFFER_SIZE,
-    )
-    try:
-        yield
-    except cl.Error as error:
-        if error.code in out_of_memory:
+    Parameters
+    ----------
+    device : str
+        The device's name.
+    abandon : callable
+        Called when the device is lost.
+    """
+
+    def __init__(self, device: str, abandon: Callable[[], None]) -> None:
+        import pyopencl as cl
+
+        self._device = device
+        self._abandon = abandon
+        self._errors = cl.Error
+        self._out_of_memory = (
+            cl.status_code.MEM_OBJECT_ALLOCATION_FAILURE,
+            cl.status_code.OUT_OF_HOST_MEMORY,
+            cl.status_code.INVALID_BUFFER_SIZE,
+        )
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(error, self._errors):
+            return
+        if error.code in self._out_of_memory:
             raise MemoryError(
-                f"{device} has not enough memory: {error}; free arrays on the device, solve a smaller problem, "
+                f"{self._device} has not enough memory: {error}; free arrays on the device, solve a smaller problem, "
                 "or use backend='cpu'"
             ) from error
-        abandon()
+        self._abandon()
         raise DeviceError(
-            f"{device} failed: {error}; the next call starts it afresh. If that fails as well, look at the system's "
-            "log, or use backend='cpu'"
+            f"{self._device} failed: {error}; the next call starts it afresh. If that fails as well, look at the "
+            "system's log, or use backend='cpu'"
         ) from error

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.devices import PooledBuffer
-from dispatch.reduction import Reduction, prepare
+from dispatch.reduction import Reduction
 from dispatch.reduction.slabs import Slab, mask_span, memory_of, slabs, span
 from dispatch_opencl.memory import HostMemory
+from dispatch_opencl.plans import Plan, plan_of
 from dispatch_opencl.runtime import Runtime
-from dispatch_opencl.summation import Summation, why_no_cast
+from dispatch_opencl.summation import Place, why_no_cast
 
 SLABS_IN_FLIGHT = 2
 """While one slab is added up, the next is on its way."""
@@ -36,16 +37,17 @@ def sum_host_array(runtime: Runtime, a: NDArray[Any], arguments: tuple[Any, ...]
     out = arguments[2]
     if out is not None and not isinstance(out, np.ndarray):
         raise TypeError(f"out is a {type(out).__qualname__}, expected an ndarray")
-    reduction = prepare(a, *arguments)
+    plan = plan_of(runtime, a, arguments)
+    reduction = plan.reduction
     if reduction.count == 0 or reduction.sums == 0:
         return reduction.finish(np.empty(reduction.sums, reduction.dtype))
     if why_no_cast(a.dtype, reduction.dtype, runtime.traits.fp64):
         a = a.astype(reduction.dtype)
-        reduction = prepare(a, *arguments)
+        plan = plan_of(runtime, a, arguments)
     elif not _walkable(runtime, a, reduction):
         a = np.array(a, order="K", copy=True)
-        reduction = prepare(a, *arguments)
-    return reduction.finish(_raw_sums(runtime, a, reduction))
+        plan = plan_of(runtime, a, arguments)
+    return plan.reduction.finish(_raw_sums(runtime, a, plan))
 
 
 def _walkable(runtime: Runtime, a: NDArray[Any], reduction: Reduction) -> bool:
@@ -56,11 +58,10 @@ def _walkable(runtime: Runtime, a: NDArray[Any], reduction: Reduction) -> bool:
     return runtime.traits.unified or span(reduction.layout.groups, item) <= SPARSE * a.nbytes
 
 
-def _raw_sums(runtime: Runtime, a: NDArray[Any], reduction: Reduction) -> NDArray[Any]:
-    summation = Summation(runtime, reduction)
+def _raw_sums(runtime: Runtime, a: NDArray[Any], plan: Plan) -> NDArray[Any]:
+    reduction, summation, groups = plan.reduction, plan.summation, plan.groups
     item = summation.element.itemsize
     mask = None if reduction.where is None else np.asarray(reduction.where)
-    groups = reduction.real_groups()
     first = a.ctypes.data + reduction.layout.offsets[0]
     mask_first = 0 if mask is None else mask.ctypes.data + reduction.layout.offsets[1]
     raw = np.full(
@@ -69,12 +70,12 @@ def _raw_sums(runtime: Runtime, a: NDArray[Any], reduction: Reduction) -> NDArra
     pending: list[_Pending] = []
     for slab in slabs(groups, slab_bytes(runtime) // item):
         operand = _wrapped(runtime, a, first + slab.start * item, span(slab.groups) * item)
-        marks, mask_start = None, 0
+        marks = None
         if mask is not None:
-            mask_start, nbytes = mask_span(slab.groups)
-            marks = _wrapped(runtime, mask, mask_first + slab.mask_start - mask_start, nbytes)
-        memory = summation.run(slab.groups, operand, 0, marks, mask_start)
-        pending.append(_Pending(slab, memory, operand, marks))
+            before, nbytes = mask_span(slab.groups)
+            marks = Place(_wrapped(runtime, mask, mask_first + slab.mask_start - before, nbytes), before)
+        memory, _ = summation.run(slab.groups, Place(operand, 0), marks)
+        pending.append(_Pending(slab, memory, operand, None if marks is None else marks.memory))
         runtime.flush()
         if len(pending) == SLABS_IN_FLIGHT:
             _collect(runtime, pending.pop(0), raw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
+from typing import NamedTuple
 
 from dispatch.reduction import Group, Pass
 from dispatch.reduction.layout import continues
@@ -31,6 +32,27 @@ SHORT = 16
 
 FLAT = 256
 """Columns to which a narrow contiguous block is widened by taking several rows as one."""
+
+
+CHUNKS = {True: 8192, False: 64}
+"""Chunks of a sum that one work-item adds up: the most that there are, or so few that the others need not help."""
+
+
+class Chunks(NamedTuple):
+    """Sums of chunks in memory, in C order: ``n`` of each sum, for each of ``outer`` times ``width`` sums."""
+
+    outer: int
+    n: int
+    width: int
+
+
+def chunks_left(results: tuple[Group, ...], streams: bool) -> Chunks | None:
+    """Return the results of a pass as chunks to be added up; None where another pass has to do that."""
+    reduced = [index for index, group in enumerate(results) if group.reduced]
+    if len(reduced) != 1 or results[reduced[0]].extent > CHUNKS[streams]:
+        return None
+    outer, (summed, *kept) = results[: reduced[0]], results[reduced[0] :]
+    return Chunks(prod(group.extent for group in outer), summed.extent, prod(group.extent for group in kept))
 
 
 @lru_cache(maxsize=1024)

@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
+import pyopencl as cl
 from numpy.typing import NDArray
 
 from dispatch.devices import Pool, PooledBuffer
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 CONSTANTS_KEPT = 64
 """Tables of integers that stay on the device."""
+
+MEMORY = (PooledBuffer, HostMemory)
+"""What kernels are given by its buffer."""
 
 IDLE_SHARE = 4
 """The pool keeps at most one of so many parts of the device's memory idle."""
@@ -43,15 +47,19 @@ class Runtime:
     """
 
     def __init__(self, name: str, device: Any, traits: Traits, queue: Any = None) -> None:
-        import pyopencl as cl
-
         self.name = name
         self.device = device
         self.traits = traits
         self.lost = False
         self._lock = threading.RLock()
+        self.guard = translated(name, self._abandon)
+        """The context in which PyOpenCL's errors are turned into ours."""
+        self.launches: dict[Any, tuple[Any, ...]] = {}
+        """Launches of sums, by the kind of sum and the walk."""
+        self.plans: dict[Any, Any] = {}
+        """Plans of sums, by the arguments of the call."""
         self._programs: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
-        with self.guard():
+        with self.guard:
             self.context = cl.Context([device]) if queue is None else queue.context
             self.queue = cl.CommandQueue(self.context, device) if queue is None else queue
         self._out_of_order = bool(self.queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE)
@@ -59,10 +67,6 @@ class Runtime:
         """Kernels whose arguments' types PyOpenCL knows, which makes passing them cheaper."""
         self._constants: dict[tuple[tuple[int, ...], ...], Any] = {}
         self.pool = Pool(self._create, 0 if self._out_of_order else traits.memory // IDLE_SHARE)
-
-    def guard(self) -> contextlib.AbstractContextManager[None]:
-        """Give a context in which PyOpenCL's errors are turned into ours."""
-        return translated(self.name, self._abandon)
 
     def _abandon(self) -> None:
         self.lost = True
@@ -85,8 +89,6 @@ class Runtime:
         return kernels[name]
 
     def _build(self, file: str, options: tuple[str, ...]) -> dict[str, Any]:
-        import pyopencl as cl
-
         # -w: a loop that a compiler does not unroll is no news to the user.
         flags = ["-w", *options, f"-DFP64={int(self.traits.fp64)}", f"-DGROUP={self.traits.group}"]
         program = cl.Program(self.context, source(file))
@@ -106,11 +108,9 @@ class Runtime:
 
     def launch(self, kernel: Any, items: Sequence[int], group: Sequence[int], *arguments: Any) -> Any:
         """Enqueue a kernel and return its event. Integers are passed as `long`, memory by its buffer."""
-        import pyopencl as cl
-
-        converted = [a.buffer if isinstance(a, (PooledBuffer, HostMemory)) else a for a in arguments]
+        converted = [a.buffer if type(a) in MEMORY else a for a in arguments]
         # A kernel object holds the arguments between the two calls, so nobody may come in between.
-        with self._lock, self.guard():
+        with self._lock, self.guard:
             self._check()
             if kernel not in self._typed:
                 kernel.set_scalar_arg_dtypes([_scalar_type(argument) for argument in converted])
@@ -126,13 +126,11 @@ class Runtime:
         MemoryError
             When the device has not so much, even after the pool has been emptied.
         """
-        with self.guard():
+        with self.guard:
             self._check()
             return self.pool.take(nbytes)
 
     def _create(self, nbytes: int) -> Any:
-        import pyopencl as cl
-
         try:
             return cl.Buffer(self.context, cl.mem_flags.READ_WRITE, nbytes)
         except cl.MemoryError:
@@ -145,37 +143,29 @@ class Runtime:
         Where the device computes on the host's memory and the array is aligned for it, the buffer is the array itself;
         otherwise it is a copy on the device.
         """
-        import pyopencl as cl
-
         shared = self.traits.unified and host.ctypes.data % self.traits.alignment == 0
         flags = cl.mem_flags.USE_HOST_PTR if shared else cl.mem_flags.COPY_HOST_PTR
-        with self.guard():
+        with self.guard:
             self._check()
             buffer = cl.Buffer(self.context, cl.mem_flags.READ_ONLY | flags, hostbuf=host)
         return HostMemory(buffer, host, self._finish if shared else _nothing)
 
     def write(self, memory: PooledBuffer, host: NDArray[Any]) -> Any:
         """Enqueue a copy to the device and return its event, which keeps the host array alive."""
-        import pyopencl as cl
-
-        with self._lock, self.guard():
+        with self._lock, self.guard:
             self._check()
             return self._in_order(cl.enqueue_copy(self.queue, memory.buffer, host, is_blocking=False))
 
     def _in_order(self, event: Any) -> Any:
         """Return the event; on a caller's out-of-order queue, let what comes next wait for it."""
-        import pyopencl as cl
-
         if self._out_of_order:
             cl.enqueue_barrier(self.queue)
         return event
 
     def constant(self, rows: Sequence[tuple[int, ...]]) -> Any:
         """Return a buffer with a table of integers; the tables of the last calls are kept there."""
-        import pyopencl as cl
-
         key = tuple(rows)
-        with self._lock, self.guard():
+        with self._lock, self.guard:
             self._check()
             buffer = self._constants.pop(key, None)
             if buffer is None:
@@ -188,24 +178,15 @@ class Runtime:
 
     def read(self, host: NDArray[Any], memory: PooledBuffer) -> None:
         """Fill a contiguous host array from the device; returns when everything enqueued before is done as well."""
-        import pyopencl as cl
-
-        with self.guard():
+        with self.guard:
             with self._lock:
                 self._check()
                 event = cl.enqueue_copy(self.queue, host, memory.buffer, is_blocking=False)
             event.wait()
 
-    def marker(self) -> Any:
-        """Return an event that is done when everything enqueued before is."""
-        import pyopencl as cl
-
-        with self.guard():
-            return cl.enqueue_marker(self.queue)
-
     def flush(self) -> None:
         """Let the device begin with what is enqueued."""
-        with self.guard():
+        with self.guard:
             self.queue.flush()
 
     def _finish(self) -> None:

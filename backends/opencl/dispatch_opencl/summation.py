@@ -1,15 +1,15 @@
-"""`Summation`: the passes of one sum over data that a device can read."""
+"""`Summation`: the launches of one kind of sum over data that a device can read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dispatch.reduction import Group, Pass, Reduction, real_part
-from dispatch_opencl.passes import LANES, STRIPE, next_pass
+from dispatch_opencl.passes import LANES, STRIPE, Chunks, chunks_left, next_pass
 from dispatch_opencl.runtime import Runtime
 
 CL_TYPES = {
@@ -17,6 +17,12 @@ CL_TYPES = {
     "i8": "long", "u8": "ulong", "f2": "half", "f4": "float", "f8": "double",
 }  # fmt: skip
 """OpenCL's names for the kinds and sizes of real numbers."""
+
+MOST_GROUPS = {True: 64, False: 8192}
+"""Work-groups of a launch on devices that stream, of one item each, and on those with groups; they share the tasks."""
+
+LAUNCHES_KEPT = 1024
+"""Walks for which the launches are kept."""
 
 
 def cl_type(dtype: np.dtype[Any]) -> str:
@@ -49,153 +55,182 @@ def why_no_cast(operand: np.dtype[Any], operation: np.dtype[Any], fp64: bool) ->
     return "" if fp64 or real != np.float64 else "the device has no double precision"
 
 
-class Destination(NamedTuple):
-    """Where a device puts the sums themselves: memory, the first element in it, and the elements' real dtype."""
+class Place(NamedTuple):
+    """Where numbers begin on the device: memory, and the first of them in it."""
 
     memory: Any
     start: int
-    dtype: np.dtype[Any]
+
+
+class Launch(NamedTuple):
+    """One launch of a sum, without the memory that it reads and writes.
+
+    Attributes
+    ----------
+    kernel : pyopencl.Kernel
+        Built for what it reads.
+    items, group : int
+        Work-items, and those of a group.
+    walks : bool
+        Whether it walks an operand and a mask; otherwise it adds up chunks.
+    axes : buffer or None
+        Table of the outer axes of the walk, if it has any.
+    numbers : tuple of int
+        The kernel's numbers.
+    nbytes : int
+        Bytes of the sums that come out.
+    """
+
+    kernel: Any
+    items: int
+    group: int
+    walks: bool
+    axes: Any
+    numbers: tuple[int, ...]
+    nbytes: int
 
 
 class Summation:
-    """One sum on one device.
+    """Sums of one kind on one device. Kernels are built for the first sum; all later ones only launch them.
 
     Parameters
     ----------
     runtime : Runtime
         The device.
     reduction : Reduction
-        What to sum.
+        A sum of that kind.
+
+    Attributes
+    ----------
+    element : numpy.dtype
+        Real type of the elements.
+    dtype : numpy.dtype
+        Real type of the numbers that the device adds: the accumulator's, or float32 without fp64.
+    result : numpy.dtype
+        Real type that sums can be stored as.
     """
 
     def __init__(self, runtime: Runtime, reduction: Reduction) -> None:
-        self._runtime = runtime
-        self._reduction = reduction
-        self._streams = runtime.traits.streams
-        self.element = real_part(reduction.operand)
-        self.dtype = self._raw_dtype()
-        """Dtype of the numbers that the device adds: the accumulator's real part, or float32 without fp64."""
-
-    def _raw_dtype(self) -> np.dtype[Any]:
-        accumulator = self._reduction.accumulator
-        if accumulator is None:
+        if reduction.accumulator is None:
             raise AssertionError("supports() has refused a sum without an accumulator")
-        raw = real_part(accumulator)
-        return np.dtype(np.float32) if raw == np.float64 and not self._runtime.traits.fp64 else raw
+        self._runtime = runtime
+        self._streams = runtime.traits.streams
+        self._accumulator = reduction.accumulator
+        self._pairs = reduction.operand.kind == "c"
+        self._masked = reduction.where is not None
+        self._operation = real_part(reduction.dtype)
+        self.element = real_part(reduction.operand)
+        raw = real_part(reduction.accumulator)
+        self.dtype = np.dtype(np.float32) if raw == np.float64 and not runtime.traits.fp64 else raw
+        rounded_once = self._operation.kind != "b" and self._operation != np.float16
+        self.result = self._operation if rounded_once else self.dtype
 
     def run(
-        self,
-        groups: Sequence[Group],
-        operand: Any,
-        start: int,
-        mask: Any = None,
-        mask_start: int = 0,
-        into: Destination | None = None,
-    ) -> Any:
-        """Enqueue the passes and return the memory in which the raw sums will be.
+        self, groups: tuple[Group, ...], operand: Place, mask: Place | None = None, into: Place | None = None
+    ) -> tuple[Any, Any]:
+        """Enqueue the launches; return the memory in which the sums will be, and the event of the last launch.
 
         Parameters
         ----------
-        groups : sequence of Group
+        groups : tuple of Group
             The walk, or a part of it.
-        operand, mask : memory
-            Of the elements, and of the mask, one byte each, where there is one.
-        start, mask_start : int
-            The first element of the walk in either.
-        into : Destination, optional
-            Where to put them, cast and with the initial value 0 added; by default new memory.
+        operand, mask : Place
+            The elements, and the mask, one byte each, where there is one.
+        into : Place, optional
+            Where to put results: the sums cast to `result`, with the initial value 0 added. By default the sums
+            themselves, of type `dtype`, go to new memory.
         """
-        walk = tuple(groups)
-        element, operation = self.element, self._reduction.dtype
-        while True:
-            this = next_pass(walk, self._streams)
-            walk = this.results
-            last = not any(group.reduced for group in walk)
-            result = into if last and into else None
-            options = self._options(element, operation, mask is not None, into)
-            memory = self._launch(this, options, operand, start, mask, mask_start, result)
-            if last:
-                return memory
-            element = operation = self.dtype
-            operand, start, mask, mask_start = memory, 0, None, 0
+        launches = self._launches(groups)
+        for launch in launches:
+            last = into is not None and launch is launches[-1]
+            result = into if into is not None and last else Place(self._runtime.allocate(launch.nbytes), 0)
+            walked: tuple[Any, ...] = (operand.memory,)
+            if launch.walks:
+                # Without a mask or outer axes nothing reads them; some buffer has to stand for them.
+                stand_in = operand.memory
+                walked = (*operand, *(mask or (stand_in, 0)), stand_in if launch.axes is None else launch.axes)
+            event = self._runtime.launch(
+                launch.kernel, (launch.items,), (launch.group,), *walked, *launch.numbers, *result, int(last)
+            )
+            operand, mask = result, None
+        return operand.memory, event
 
-    def _options(
-        self, element: np.dtype[Any], operation: np.dtype[Any], masked: bool, into: Destination | None
-    ) -> list[str]:
-        accumulator = cl_type(self.dtype)
-        options = [
+    def values(self, raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return raw sums as they come from the device in the accumulator's dtype, pairs as complex numbers."""
+        if self._pairs:
+            raw = raw.view(np.result_type(raw.dtype, np.complex64))
+        return raw.astype(self._accumulator, copy=False)
+
+    def _launches(self, groups: tuple[Group, ...]) -> tuple[Launch, ...]:
+        """Return the launches for a walk; those of the last walks are kept."""
+        key = (self.element.char, self._operation.char, self.result.char, self.dtype.char, self._masked, groups)
+        known = self._runtime.launches
+        launches = known.get(key)
+        if launches is None:
+            launches = tuple(self._plan(groups))
+            if len(known) >= LAUNCHES_KEPT:
+                known.clear()
+            known[key] = launches
+        return launches
+
+    def _plan(self, walk: tuple[Group, ...]) -> Iterator[Launch]:
+        this = next_pass(walk, self._streams)
+        options = self._options(this, self.element, self._operation, self._masked)
+        yield self._walk(this, options)
+        while any(group.reduced for group in this.results):
+            chunks = chunks_left(this.results, self._streams)
+            if chunks is not None:
+                yield self._totals(chunks, options)
+                return
+            this = next_pass(this.results, self._streams)
+            options = self._options(this, self.dtype, self.dtype, False)
+            yield self._walk(this, options)
+
+    def _options(self, this: Pass, element: np.dtype[Any], operation: np.dtype[Any], masked: bool) -> tuple[str, ...]:
+        """Return the build options of the program for a pass over elements of a type, each cast to `operation`."""
+        neighbours = this.columns.strides if this.columns else this.step
+        contiguous = neighbours[0] == 1 and (not masked or neighbours[1] == 1)
+        options = (
             f"-DT={cl_type(element)}",
             f"-DHALF={int(element == np.float16)}",
-            f"-DACC={accumulator}",
+            f"-DACC={cl_type(self.dtype)}",
             f"-DFLOATING={int(self.dtype.kind == 'f')}",
             f"-DCOND={'long' if self.dtype.itemsize == 8 else 'int'}",
+            f"-DRESULT={cl_type(self.result)}",
             f"-DLANES={LANES[self._streams]}",
             f"-DSTRIPE={STRIPE[self._streams]}",
             f"-DSTREAMS={int(self._streams)}",
             f"-DMASKED={int(masked)}",
-            f"-DPOSITIVE={int(into is not None)}",
-        ]
-        op = real_part(operation)
-        if op == np.float32 and element not in (op, np.float16):
-            options.append("-DOP=float")
-        return options
-
-    def _launch(
-        self,
-        this: Pass,
-        options: list[str],
-        operand: Any,
-        start: int,
-        mask: Any,
-        mask_start: int,
-        into: Destination | None,
-    ) -> Any:
-        runtime = self._runtime
-        group = 1 if self._streams else runtime.traits.group
-        cooperate = not self._streams and this.columns is None and this.n >= 2 * group
-        kernel = runtime.kernel(
-            "sum.cl",
-            "columns" if this.columns else "rows",
-            (
-                *options,
-                f"-DCONTIGUOUS={int(self._contiguous(this, mask))}",
-                f"-DCOOPERATE={int(cooperate)}",
-                f"-DCOLUMNS={int(this.columns is not None)}",
-                f"-DRESULT={cl_type(into.dtype if into else self.dtype)}",
-            ),
+            f"-DCONTIGUOUS={int(contiguous)}",
+            f"-DCOOPERATE={int(self._cooperate(this))}",
+            f"-DCOLUMNS={int(this.columns is not None)}",
         )
-        result = into.memory if into else runtime.allocate(this.outputs * self.dtype.itemsize)
-        # Without outer axes nothing reads them; some buffer has to stand for them.
-        axes = runtime.constant([(g.extent, *g.strides) for g in this.outer]) if this.outer else operand
-        outer = prod(g.extent for g in this.outer)
-        arguments: list[Any] = [operand, start, mask or operand, mask_start, outer, len(this.outer), axes]
-        arguments += [this.n, *this.step, this.chunk]
-        tasks = this.tasks
-        if this.columns:
-            arguments += [this.columns.extent, *this.columns.strides, this.ragged]
-            tasks *= -(-this.columns.extent // (STRIPE[self._streams] * LANES[self._streams]))
-        runtime.launch(
-            kernel, (self._items(tasks, group, cooperate),), (group,), *arguments, result, into.start if into else 0
-        )
-        return result
+        rounds = operation == np.float32 and element not in (operation, np.float16)
+        return (*options, "-DOP=float") if rounds else options
 
-    def _contiguous(self, this: Pass, mask: Any) -> bool:
-        strides = this.columns.strides if this.columns else this.step
-        return strides[0] == 1 and (mask is None or strides[1] == 1)
+    def _cooperate(self, this: Pass) -> bool:
+        """Return whether the items of a group share a row."""
+        return not self._streams and this.columns is None and this.n >= 2 * self._runtime.traits.group
 
-    def _items(self, tasks: int, group: int, cooperate: bool) -> int:
-        if self._streams:
-            return min(tasks, 64)
-        groups = tasks if cooperate else -(-tasks // group)
-        return min(groups, MOST_GROUPS) * group
+    def _walk(self, this: Pass, options: tuple[str, ...]) -> Launch:
+        runtime, columns = self._runtime, this.columns
+        kernel = runtime.kernel("sum.cl", "columns" if columns else "rows", options)
+        axes = runtime.constant([(g.extent, *g.strides) for g in this.outer]) if this.outer else None
+        numbers = [len(this.outer), prod(g.extent for g in this.outer), this.n, *this.step, this.chunk]
+        items = this.tasks * (runtime.traits.group if self._cooperate(this) else 1)
+        if columns:
+            numbers += [columns.extent, *columns.strides, this.ragged]
+            items *= -(-columns.extent // (STRIPE[self._streams] * LANES[self._streams]))
+        nbytes = this.outputs * self.dtype.itemsize
+        return Launch(kernel, *self._shape(items), True, axes, tuple(numbers), nbytes)
 
-    def values(self, raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Return raw sums as they come from the device in the accumulator's dtype, pairs as complex numbers."""
-        accumulator = self._reduction.accumulator
-        if self._reduction.operand.kind == "c":
-            raw = raw.view(np.result_type(raw.dtype, np.complex64))
-        return raw.astype(accumulator, copy=False)
+    def _totals(self, chunks: Chunks, options: tuple[str, ...]) -> Launch:
+        """Return the launch that adds up chunks, by a kernel of the program that has made them."""
+        kernel = self._runtime.kernel("sum.cl", "totals", options)
+        sums = chunks.outer * chunks.width
+        return Launch(kernel, *self._shape(sums), False, None, tuple(chunks), sums * self.dtype.itemsize)
 
-
-MOST_GROUPS = 8192
-"""Work-groups of a launch; each takes every so many tasks."""
+    def _shape(self, items: int) -> tuple[int, int]:
+        """Return how many work-items to start, and those of a group, for work that so many could share."""
+        group = 1 if self._streams else self._runtime.traits.group
+        return min(-(-items // group), MOST_GROUPS[self._streams]) * group, group

@@ -1,9 +1,9 @@
 // Sums over one group of axes; the host calls these kernels until no reduced group is left.
+// What a launch leaves over is chunks: `totals` adds up few of them, `rows` and `columns`, built for sums, many.
 //
 // Given by build options: T, the elements' type in memory, and HALF, is it float16; OP, the type that each is cast to
 // first, where that rounds; ACC, the type of the sums, and FLOATING, is it a floating-point type; COND, the signed integer
-// type of its size; RESULT, what sums are stored as; POSITIVE, is a sum of negative zeros positive; LANES, elements of a
-// vector; CONTIGUOUS, are the elements of a vector neighbours, in the mask, too; MASKED, is there a mask; STREAMS, the
+// type of its size; RESULT, what they are cast to at the end; LANES, elements of a vector; CONTIGUOUS, are the elements of a vector neighbours, in the mask, too; MASKED, is there a mask; STREAMS, the
 // distribution of work; COOPERATE, do the items of a group share a row; COLUMNS, which of the two kernels to build, as
 // only one is wanted at a time; STRIPE, vectors of columns that an item walks side by side.
 //
@@ -19,8 +19,8 @@
 typedef VECTOR(ACC, LANES) SUMS;
 typedef VECTOR(COND, LANES) CONDITION;
 
-// Adding -0.0 changes nothing, not even the sign of zero. With POSITIVE, an initial value of 0.0 is added with it.
-#if FLOATING && !POSITIVE
+// Adding -0.0 changes nothing, not even the sign of zero.
+#if FLOATING
 #define NEUTRAL ((ACC)-0.0f)
 #else
 #define NEUTRAL ((ACC)0)
@@ -44,12 +44,15 @@ typedef VECTOR(COND, LANES) CONDITION;
 typedef VECTOR(T, LANES) LOOSE __attribute__((aligned(sizeof(T))));
 #endif
 typedef VECTOR(uchar, LANES) LOOSE_MASK __attribute__((aligned(1)));
-typedef VECTOR(RESULT, LANES) LOOSE_SUMS __attribute__((aligned(sizeof(RESULT))));
-#define STORE_SUMS(v, p) (*(__global LOOSE_SUMS *)(p) = CONVERT_TO(RESULT)(v))
+typedef VECTOR(ACC, LANES) LOOSE_SUMS __attribute__((aligned(sizeof(ACC))));
+typedef VECTOR(RESULT, LANES) LOOSE_RESULTS __attribute__((aligned(sizeof(RESULT))));
+#define STORE_SUMS(v, p) (*(__global LOOSE_SUMS *)(p) = (v))
+#define STORE_RESULTS(v, p) (*(__global LOOSE_RESULTS *)(p) = CONVERT_TO(RESULT)(v))
 #define NEIGHBOURS(p) (*(__global const LOOSE *)(p))
 #define MASK_NEIGHBOURS(p) (*(__global const LOOSE_MASK *)(p))
 #else
-#define STORE_SUMS(v, p) VECTOR(vstore, LANES)(CONVERT_TO(RESULT)(v), 0, p)
+#define STORE_SUMS(v, p) VECTOR(vstore, LANES)(v, 0, p)
+#define STORE_RESULTS(v, p) VECTOR(vstore, LANES)(CONVERT_TO(RESULT)(v), 0, p)
 #define NEIGHBOURS(p) VECTOR(vload, LANES)(0, p)
 #define MASK_NEIGHBOURS(p) VECTOR(vload, LANES)(0, p)
 #endif
@@ -137,6 +140,15 @@ inline RUNNING added(RUNNING sum, SUMS x) { return sum + x; }
 inline SUMS value(RUNNING sum) { return sum; }
 #endif
 
+// Where sums go: as they are, for the next launch or the host; or, `last`, as results, with an initial value of zero added.
+inline void store(__global ACC *out, long i, ACC x, long last)
+{
+    if (last)
+        ((__global RESULT *)out)[i] = (RESULT)(x + (ACC)0);
+    else
+        out[i] = x;
+}
+
 #define DEPTH 16
 
 // Cores are told what they will read soon: along a row AHEAD bytes before, across rows the next block. Of vectors that
@@ -216,11 +228,11 @@ inline PLACE outer_place(PLACE place, long index, long ndim, __global const long
 
 #if COLUMNS == 0
 // Sums of rows: out[row, c] is the sum of chunk c of n elements, `stride` apart.
-__kernel void rows(__global const T *a, long a_start, __global const uchar *m, long m_start, long outer, long ndim,
-                   __global const long *axes, long n, long a_stride, long m_stride, long chunk, __global RESULT *out, long out_start)
+__kernel void rows(__global const T *a, long a_start, __global const uchar *m, long m_start,
+                   __global const long *axes, long ndim, long outer, long n, long a_stride, long m_stride, long chunk, __global ACC *out,
+                   long out_start, long last)
 {
     long chunks = (n + chunk - 1) / chunk;
-    out += out_start;
     STRIDE one = {CONTIGUOUS ? 1 : a_stride, CONTIGUOUS ? 1 : m_stride};
     PLACE start = {a + a_start, m + m_start};
 #if COOPERATE
@@ -247,29 +259,28 @@ __kernel void rows(__global const T *a, long a_start, __global const uchar *m, l
                 tree[item] += tree[item + width];
         }
         if (item == 0)
-            out[t] = (RESULT)tree[0];
+            store(out, out_start + t, tree[0], last);
         barrier(CLK_LOCAL_MEM_FENCE);
 #else
-        out[t] = (RESULT)total;
+        store(out, out_start + t, total, last);
 #endif
     }
 }
 #else
 // Sums of columns: out[index, c, j] is the sum over chunk c of n rows in column j of m. Of a further row behind the last
 // there are only the first `ragged` columns.
-__kernel void columns(__global const T *a, long a_start, __global const uchar *m, long m_start, long outer, long ndim,
-                      __global const long *axes, long n, long a_stride, long m_stride, long chunk, long width,
-                      long a_lane, long m_lane, long ragged, __global RESULT *out, long out_start)
+__kernel void columns(__global const T *a, long a_start, __global const uchar *m, long m_start,
+                      __global const long *axes, long ndim, long outer, long n, long a_stride, long m_stride, long chunk, long width,
+                      long a_lane, long m_lane, long ragged, __global ACC *out, long out_start, long last)
 {
     long chunks = max((n + chunk - 1) / chunk, 1L), stripes = (width + STRIPE * LANES - 1) / (STRIPE * LANES);
-    out += out_start;
     STRIDE row = {a_stride, m_stride}, lane = {CONTIGUOUS ? 1 : a_lane, CONTIGUOUS ? 1 : m_lane};
     PLACE start = {a + a_start, m + m_start};
     FOR_TASKS (t, outer * chunks * stripes) {
         long c = t / stripes % chunks, first = c * chunk, count = min(chunk, n - first);
         long j = t % stripes * (STRIPE * LANES), end = min(width, j + STRIPE * LANES), vectors = (end - j) / LANES;
         PLACE place = moved(outer_place(start, t / stripes / chunks, ndim, axes), row, first);
-        __global RESULT *o = out + t / stripes * width;
+        long o = out_start + t / stripes * width;
         long more = c == chunks - 1 ? ragged : 0;
         RUNNING sums[STRIPE];
         for (int v = 0; v < vectors; v++)
@@ -284,9 +295,13 @@ __kernel void columns(__global const T *a, long a_start, __global const uchar *m
             PLACE behind = moved(place, row, count);
             if (more >= at + LANES)
                 sums[v] = added(sums[v], elements(moved(behind, lane, at), lane));
-            STORE_SUMS(value(sums[v]), o + at);
+            if (last)
+                STORE_RESULTS(value(sums[v]) + (SUMS)0, (__global RESULT *)out + o + at);
+            else
+                STORE_SUMS(value(sums[v]), out + o + at);
+            // There is no such row in front of the last launch's chunks.
             for (int k = 0; more < at + LANES && k < more - at; k++)
-                o[at + k] += (RESULT)element(moved(behind, lane, at + k));
+                out[o + at + k] += element(moved(behind, lane, at + k));
         }
         // Columns that do not fill a vector, one at a time, the lanes along the rows.
         for (j += vectors * LANES; j < end; j++) {
@@ -303,8 +318,31 @@ __kernel void columns(__global const T *a, long a_start, __global const uchar *m
             }
             if (j < more)
                 total = element(moved(top, row, count));
-            o[j] = (RESULT)(across(value(sum)) + total);
+            store(out, o + j, across(value(sum)) + total, last);
         }
     }
 }
 #endif
+
+// Sums over chunks, which one of the other kernels has stored: out[i, j] is the sum of a[i, c, j] over c < n.
+__kernel void totals(__global const ACC *a, long outer, long n, long width, __global ACC *out, long out_start, long last)
+{
+    for (long i = get_global_id(0); i < outer * width; i += get_global_size(0)) {
+        __global const ACC *p = a + i / width * n * width + i % width;
+        ACC sum = p[0];
+#if FLOATING
+        ACC lost = 0;
+        for (long c = 1; c < n; c++) {
+            ACC x = p[c * width], s = sum + x, z = s - sum;
+            lost += (sum - (s - z)) + (x - z);
+            sum = s;
+        }
+        if (!isinf(sum) && lost != 0)
+            sum += lost;
+#else
+        for (long c = 1; c < n; c++)
+            sum += p[c * width];
+#endif
+        store(out, out_start + i, sum, last);
+    }
+}
