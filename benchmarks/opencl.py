@@ -1,7 +1,8 @@
-"""OpenCL against the memory's bandwidth, NumPy, PyOpenCL's own sum, and the CPU backend; all in one process.
+"""OpenCL against the memory's bandwidth, NumPy, PyOpenCL's own sum, and the CPU backend.
 
-Run as ``python benchmarks/opencl.py``. Candidates take turns; a figure is the best of its repeats. PyOpenCL's sum needs
-``mako``; without it that part is left out.
+Run as ``python benchmarks/opencl.py [PART ...]``, the parts being those of `PARTS`; without any, all of them run.
+Candidates take turns in one process; a figure is the best of its repeats. First calls are made in processes of their
+own. PyOpenCL's sum needs ``mako``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import math
 import os
 import platform
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,8 +26,13 @@ import dispatch
 NBYTES = 256 << 20
 REPEATS = 6
 
-CALLS = 11
-"""Calls of a sum of device arrays that are counted together, the first one included."""
+DTYPES = ("float32", "float64", "int32", "int64", "complex64")
+
+SIZES = (1, 100, 10_000, 1_000_000, 1 << 24, 1 << 26)
+"""Elements of the arrays that are summed again and again ..."""
+
+FIRST_SIZES = (100, 1_000_000)
+"""... and of those that a process sums first of all."""
 
 
 def best(candidates: dict[str, Callable[[], Any]], repeats: int = REPEATS) -> dict[str, float]:
@@ -84,33 +93,79 @@ def bandwidth() -> None:
             print(f"{np.dtype(dtype).name:10} {title:8} {rate:6.1f} GB/s {share:8.0%} {ratio:12.1f} x", flush=True)
 
 
-def against_pyopencl() -> None:
-    """Compare with `pyopencl.array.sum` on arrays that are on the device already, the first call of each included."""
-    try:
-        import mako  # noqa: F401 - what pyopencl.array.sum needs
-    except ImportError:
-        print("\npyopencl.array.sum is left out: pip install mako")
-        return
+def pocl_queue() -> Any:
+    """Return a queue of PyOpenCL's on the device that the backend takes too."""
     import pyopencl as cl
+
+    device = next(d for p in cl.get_platforms() for d in p.get_devices() if "pocl" in p.version.lower())
+    return cl.CommandQueue(cl.Context([device]))
+
+
+def later_calls(on_device: bool) -> None:
+    """Compare with `pyopencl.array.sum` on arrays on the device or the host, from call to value."""
     import pyopencl.array
 
-    dispatch.backends()
-    device = next(d for p in cl.get_platforms() for d in p.get_devices() if "pocl" in p.version.lower())
-    queue = cl.CommandQueue(cl.Context([device]))
-    print(f"\npyopencl.array.sum / dispatch.sum   first call   later calls   {CALLS} calls together")
+    queue, where = pocl_queue(), "device" if on_device else "host"
+    print(f"\npyopencl.array.sum / dispatch.sum, arrays on the {where}, later calls")
     ratios = []
-    for dtype in (np.float32, np.float64, np.int32, np.int64, np.complex64):
-        for n in (100, 10_000, 1_000_000, 16_000_000):
-            a = pyopencl.array.to_device(queue, np.ones(n, dtype))
-            calls = {"theirs": lambda a=a: pyopencl.array.sum(a).get(), "ours": lambda a=a: dispatch.sum(a).get()}
-            first, later = best(calls, 1), best(calls, 10)
-            together = {name: first[name] + (CALLS - 1) * later[name] for name in calls}
-            row = [seconds["theirs"] / seconds["ours"] for seconds in (first, later, together)]
-            ratios.append(row)
-            print(f"{np.dtype(dtype).name:10} {n:10} {row[0]:18.1f} {row[1]:13.1f} {row[2]:13.1f}", flush=True)
-    means, least = np.exp(np.mean(np.log(ratios), axis=0)), np.min(ratios, axis=0)
-    print("geometric mean" + "".join(f"{mean:13.1f}" for mean in means))
-    print("least         " + "".join(f"{ratio:13.1f}" for ratio in least))
+    for dtype in DTYPES:
+        for n in SIZES:
+            host = np.ones(n, dtype)
+            if host.nbytes > NBYTES:
+                continue
+            if on_device:
+                a = pyopencl.array.to_device(queue, host)
+                theirs, ours = lambda a=a: pyopencl.array.sum(a).get(), lambda a=a: dispatch.sum(a).get()
+            else:
+                theirs = lambda a=host: pyopencl.array.sum(pyopencl.array.to_device(queue, a)).get()  # noqa: E731
+                ours = lambda a=host: dispatch.sum(a, backend="opencl")  # noqa: E731
+            calls: dict[str, Callable[[], Any]] = {"theirs": theirs, "ours": ours}
+            best(calls, 1)
+            seconds = best(calls, 300 if n <= 10_000 else 20 if n <= 1_000_000 else 3)
+            ratios.append(seconds["theirs"] / seconds["ours"])
+            print(f"{dtype:10} {n:10} {seconds['ours'] * 1e6:12.0f} µs {ratios[-1]:8.2f}", flush=True)
+    conclude(ratios)
+
+
+def first_calls() -> None:
+    """Compare the first call of a process, with an empty cache on the disk and with that of an earlier process."""
+    print("\npyopencl.array.sum / dispatch.sum, first call of a process: nothing on the disk, compiled programs there")
+    ratios: list[list[float]] = []
+    for dtype in DTYPES:
+        for n in FIRST_SIZES:
+            seconds = {}
+            for who in ("theirs", "ours"):
+                with tempfile.TemporaryDirectory() as folder:
+                    caches = {"XDG_CACHE_HOME": folder, "POCL_CACHE_DIR": f"{folder}/pocl"}
+                    command = [sys.executable, __file__, "first-call", who, dtype, str(n)]
+                    seconds[who] = [
+                        float(subprocess.check_output(command, env=os.environ | caches, text=True)) for _ in range(2)
+                    ]
+            ratios.append([a / b for a, b in zip(seconds["theirs"], seconds["ours"], strict=True)])
+            taken = " ".join(f"{s:8.3f} s" for s in seconds["ours"])
+            print(f"{dtype:10} {n:10} {taken} {ratios[-1][0]:8.2f} {ratios[-1][1]:8.2f}", flush=True)
+    for case in zip(*ratios, strict=True):
+        conclude(list(case))
+
+
+def first_call(who: str, dtype: str, n: str) -> None:
+    """Print the seconds that the first sum of this process takes, from call to value, the array being on the device."""
+    import warnings
+
+    import pyopencl.array
+
+    warnings.simplefilter("ignore")  # compilers' logs
+    queue = pocl_queue()
+    a = pyopencl.array.to_device(queue, np.ones(int(n), dtype))
+    queue.finish()
+    started = time.perf_counter()
+    (pyopencl.array.sum(a) if who == "theirs" else dispatch.sum(a)).get()
+    print(time.perf_counter() - started)
+
+
+def conclude(ratios: list[float]) -> None:
+    """Print the geometric mean and the least of some ratios."""
+    print(f"geometric mean {np.exp(np.mean(np.log(ratios))):.2f}, least {min(ratios):.2f}", flush=True)
 
 
 def problems() -> dict[str, tuple[Any, dict[str, Any]]]:
@@ -138,13 +193,24 @@ def eigsh() -> None:
         print(f"{title:32} {seconds['opencl'] / seconds['cpu']:8.2f}   ({seconds['opencl']:.2f} s)", flush=True)
 
 
+PARTS: dict[str, Callable[[], None]] = {
+    "bandwidth": bandwidth,
+    "device": partial(later_calls, True),
+    "host": partial(later_calls, False),
+    "first": first_calls,
+    "eigsh": eigsh,
+}
+
+
 def main() -> None:
-    """Print every comparison."""
+    """Print the comparisons that were asked for."""
+    if sys.argv[1:2] == ["first-call"]:
+        first_call(*sys.argv[2:])
+        return
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}")
     print("\n".join(f"{d.name}: {d.description}" for d in {r.name: r for r in dispatch.backends()}["opencl"].devices))
-    bandwidth()
-    against_pyopencl()
-    eigsh()
+    for part in sys.argv[1:] or PARTS:
+        PARTS[part]()
 
 
 if __name__ == "__main__":

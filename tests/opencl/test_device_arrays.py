@@ -65,6 +65,33 @@ def test_a_strided_out_is_written_through_its_strides(queue):
     assert (out.get()[:, 0] == 0).all()
 
 
+def test_truth_is_not_a_number_modulo_256(queue):
+    ones = cl.array.to_device(queue, np.ones((2, 256), bool))
+    for dtype in (bool, int):
+        out = cl.array.zeros(queue, (2,), bool)
+        assert dispatch.sum(ones, 1, dtype=dtype, out=out) is out
+        assert out.get().tobytes() == b"\1\1"
+    assert dispatch.sum(ones, dtype=bool).get().tobytes() == b"\1"
+    out = cl.array.zeros(queue, (2,), np.int64)
+    dispatch.sum(ones, 1, dtype=bool, out=out)
+    assert list(out.get()) == [1, 1]
+
+
+def test_an_axis_that_is_no_number_is_refused_behind_one_that_is(queue):
+    a = cl.array.to_device(queue, np.ones((3, 4), np.float32))
+    assert dispatch.sum(a, 1).shape == (3,)
+    for axis in (True, (True,)):
+        with pytest.raises(TypeError, match="axis must be an integer"):
+            dispatch.sum(a, axis)
+
+
+def test_c_types_of_one_size_stay_apart(queue):
+    long, longlong = np.dtype("l"), np.dtype("q")
+    for dtype in (long, longlong, long):
+        got = dispatch.sum(cl.array.to_device(queue, np.ones(7, dtype)))
+        assert got.dtype.char == dispatch.sum(np.ones(7, dtype), backend="opencl").dtype.char
+
+
 def test_empty_sums(queue):
     empty = cl.array.zeros(queue, (0, 4), np.float64)
     assert np.array_equal(dispatch.sum(empty, 0, initial=3).get(), np.full(4, 3.0))

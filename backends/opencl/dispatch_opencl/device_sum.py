@@ -108,9 +108,9 @@ def _finish(runtime: Runtime, reduction: Reduction, summation: Summation, raw: A
     pairs = reduction.operand.kind == "c"
     real = real_part(np.dtype(result.dtype))
     options = [f"-DACC={cl_type(summation.dtype)}", f"-DT={cl_type(real)}", f"-DHALF={int(real == np.float16)}"]
-    options.append(f"-DPAIRS={int(pairs)}")
     operation = real_part(reduction.dtype)
-    if operation != real and operation != summation.dtype:
+    options += [f"-DPAIRS={int(pairs)}", f"-DTRUTH={int('b' in (operation.kind, real.kind))}"]
+    if operation.kind != "b" and operation not in (real, summation.dtype):
         options.append(f"-DOP={cl_type(operation)}")
     offset, axes = reduction.destination(result.strides)
     walk = [(extent, stride // real.itemsize) for extent, stride in axes] or [(1, 0)]

@@ -14,7 +14,7 @@ from dispatch.reduction.passes import columns_pass, rows_pass, widened_pass
 LANES = {True: 8, False: 4}
 """Elements of a vector, on devices that stream and on those with groups."""
 
-STRIPE = {True: 32, False: 1}
+STRIPE = {True: 64, False: 1}
 """Vectors of columns that a work-item walks side by side: on a CPU enough to read whole pages, on a GPU one, since the
 neighbouring items have the neighbouring columns."""
 

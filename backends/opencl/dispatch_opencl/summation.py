@@ -140,7 +140,7 @@ class Summation:
             Where to put results: the sums cast to `result`, with the initial value 0 added. By default the sums
             themselves, of type `dtype`, go to new memory.
         """
-        launches = self._launches(groups)
+        launches = self._launches(groups, self.dtype if into is None else self.result)
         for launch in launches:
             last = into is not None and launch is launches[-1]
             result = into if into is not None and last else Place(self._runtime.allocate(launch.nbytes), 0)
@@ -161,21 +161,21 @@ class Summation:
             raw = raw.view(np.result_type(raw.dtype, np.complex64))
         return raw.astype(self._accumulator, copy=False)
 
-    def _launches(self, groups: tuple[Group, ...]) -> tuple[Launch, ...]:
-        """Return the launches for a walk; those of the last walks are kept."""
-        key = (self.element.char, self._operation.char, self.result.char, self.dtype.char, self._masked, groups)
+    def _launches(self, groups: tuple[Group, ...], result: np.dtype[Any]) -> tuple[Launch, ...]:
+        """Return the launches for a walk whose sums are stored as `result`; those of the last walks are kept."""
+        key = (self.element.char, self._operation.char, self.dtype.char, result.char, self._masked, groups)
         known = self._runtime.launches
         launches = known.get(key)
         if launches is None:
-            launches = tuple(self._plan(groups))
+            launches = tuple(self._plan(groups, result))
             if len(known) >= LAUNCHES_KEPT:
                 known.clear()
             known[key] = launches
         return launches
 
-    def _plan(self, walk: tuple[Group, ...]) -> Iterator[Launch]:
+    def _plan(self, walk: tuple[Group, ...], result: np.dtype[Any]) -> Iterator[Launch]:
         this = next_pass(walk, self._streams)
-        options = self._options(this, self.element, self._operation, self._masked)
+        options = self._options(this, self.element, self._operation, self._masked, result)
         yield self._walk(this, options)
         while any(group.reduced for group in this.results):
             chunks = chunks_left(this.results, self._streams)
@@ -183,10 +183,12 @@ class Summation:
                 yield self._totals(chunks, options)
                 return
             this = next_pass(this.results, self._streams)
-            options = self._options(this, self.dtype, self.dtype, False)
+            options = self._options(this, self.dtype, self.dtype, False, result)
             yield self._walk(this, options)
 
-    def _options(self, this: Pass, element: np.dtype[Any], operation: np.dtype[Any], masked: bool) -> tuple[str, ...]:
+    def _options(
+        self, this: Pass, element: np.dtype[Any], operation: np.dtype[Any], masked: bool, result: np.dtype[Any]
+    ) -> tuple[str, ...]:
         """Return the build options of the program for a pass over elements of a type, each cast to `operation`."""
         neighbours = this.columns.strides if this.columns else this.step
         contiguous = neighbours[0] == 1 and (not masked or neighbours[1] == 1)
@@ -196,7 +198,7 @@ class Summation:
             f"-DACC={cl_type(self.dtype)}",
             f"-DFLOATING={int(self.dtype.kind == 'f')}",
             f"-DCOND={'long' if self.dtype.itemsize == 8 else 'int'}",
-            f"-DRESULT={cl_type(self.result)}",
+            f"-DRESULT={cl_type(result)}",
             f"-DLANES={LANES[self._streams]}",
             f"-DSTRIPE={STRIPE[self._streams]}",
             f"-DSTREAMS={int(self._streams)}",

@@ -1,8 +1,8 @@
 // From raw sums to the result: times the factor, plus the initial value, cast, to its place.
 //
 // Given by build options: ACC and T, the types of the raw sums and of the result's elements; HALF, is T float16; OP, the
-// type of the sum, to which it is cast first, where that rounds; PAIRS, are numbers complex, real and imaginary parts
-// following each other.
+// type of the sum, to which it is cast first, where that rounds; TRUTH, is the sum or the result boolean; PAIRS, are
+// numbers complex, real and imaginary parts following each other.
 
 __kernel void finish(long count, long ndim, __global const long *axes, __global const ACC *raw, ACC factor, ACC real,
                      ACC imaginary, __global T *out, long start)
@@ -26,6 +26,9 @@ __kernel void finish(long count, long ndim, __global const long *axes, __global 
 #endif
 #ifdef OP
         x = (OP)x;
+#endif
+#if TRUTH
+        x = x != 0;
 #endif
 #if HALF
         vstore_half((float)x, at, out);

@@ -1,14 +1,15 @@
-// Sums over one group of axes; the host calls these kernels until no reduced group is left.
-// What a launch leaves over is chunks: `totals` adds up few of them, `rows` and `columns`, built for sums, many.
+// Sums over one group of axes; the host calls these kernels until no reduced group is left. What a launch leaves over are
+// sums of chunks: `totals`, which is in every program, adds up few of them, and `rows` or `columns`, built for sums, many.
 //
 // Given by build options: T, the elements' type in memory, and HALF, is it float16; OP, the type that each is cast to
 // first, where that rounds; ACC, the type of the sums, and FLOATING, is it a floating-point type; COND, the signed integer
-// type of its size; RESULT, what they are cast to at the end; LANES, elements of a vector; CONTIGUOUS, are the elements of a vector neighbours, in the mask, too; MASKED, is there a mask; STREAMS, the
-// distribution of work; COOPERATE, do the items of a group share a row; COLUMNS, which of the two kernels to build, as
-// only one is wanted at a time; STRIPE, vectors of columns that an item walks side by side.
+// type of its size; RESULT, what they are cast to at the end; LANES, elements of a vector; CONTIGUOUS, are the elements of
+// a vector neighbours, in the mask, too; MASKED, is there a mask; STREAMS, the distribution of work; COOPERATE, do the
+// items of a group share a row; COLUMNS, which of the two kernels to build, as only one is wanted at a time; STRIPE,
+// vectors of columns that an item walks side by side.
 //
-// Accuracy: a vector of sums adds 16 vectors by a tree of depth 5 and then adds the result to a pair hi + lo in which no
-// rounding error is lost (D. E. Knuth, TAOCP 2, 4.2.2, theorem B). For n elements of precision u, the error of a sum is
+// Accuracy: a vector of sums adds up to 16 vectors by a tree of depth 5 and then adds the result to a pair hi + lo in which
+// no rounding error is lost (D. E. Knuth, TAOCP 2, 4.2.2, theorem B). For n elements of precision u, the error of a sum is
 // thus bounded by some ten u times the sum of the absolute values, whatever n is. Nothing depends on how many items there
 // are.
 
@@ -149,7 +150,13 @@ inline void store(__global ACC *out, long i, ACC x, long last)
         out[i] = x;
 }
 
+// Vectors that are added up before their sum is added to the running one. Across rows on a CPU they are few, since each is
+// in a row of its own: lines of the cache that lie a power of two apart drive each other out.
+#if STREAMS && COLUMNS
+#define DEPTH 4
+#else
 #define DEPTH 16
+#endif
 
 // Cores are told what they will read soon: along a row AHEAD bytes before, across rows the next block. Of vectors that
 // share a line of the cache, the first one asks for it.
