@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 import dispatch
 
@@ -168,27 +167,19 @@ def conclude(ratios: list[float]) -> None:
     print(f"geometric mean {np.exp(np.mean(np.log(ratios))):.2f}, least {min(ratios):.2f}", flush=True)
 
 
-def problems() -> dict[str, tuple[Any, dict[str, Any]]]:
-    """Return matrices with the arguments of `eigsh`."""
-    line = {
-        n: sp.diags_array([-np.ones(n - 1), 2 * np.ones(n), -np.ones(n - 1)], offsets=[-1, 0, 1]) for n in (28, 150)
-    }
-    plane = sp.csr_array(sp.kronsum(line[150], line[150]))
-    space = sp.csr_array(sp.kronsum(sp.kronsum(line[28], line[28]), line[28]))
-    random = sp.random_array((20_000, 20_000), density=1e-3, rng=np.random.default_rng(0), format="csr")
-    return {
-        "Laplacian 150 x 150, 10 SA": (plane, {"k": 10, "which": "SA"}),
-        "Laplacian 28 x 28 x 28, 10 SA": (space, {"k": 10, "which": "SA"}),
-        "the same, single precision": (space.astype(np.float32), {"k": 10, "which": "SA"}),
-        "random, n = 20000, 10 LM": (random + random.T, {"k": 10, "which": "LM"}),
-    }
-
-
 def eigsh() -> None:
-    """Compare with the CPU backend."""
+    """Compare with the CPU backend on the problems of `benchmarks/eigsh.py` but the two largest."""
+    from eigenproblems import PROBLEMS
+    from eigsh import relative
+
     print("\neigsh                             opencl / cpu")
-    for title, (A, arguments) in problems().items():
-        calls = {name: partial(dispatch.eigsh, A, **arguments, backend=name) for name in ("cpu", "opencl")}
+    for title, make in list(PROBLEMS.items())[:-2]:
+        p = make()
+        tol = relative(p, p.accuracy * float(abs(p.A).sum(axis=0).max()))
+        calls = {
+            name: partial(dispatch.eigsh, p.A, p.k, p.M, which=p.which, tol=tol, backend=name)
+            for name in ("cpu", "opencl")
+        }
         seconds = best(calls, 3)
         print(f"{title:32} {seconds['opencl'] / seconds['cpu']:8.2f}   ({seconds['opencl']:.2f} s)", flush=True)
 
