@@ -28,7 +28,8 @@ from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.preconditioners import Nothing
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration, Status
-from dispatch.solvers.shifted_inverse import NEAREST, invert, shifted
+from dispatch.solvers.shift_without_inverse import at_an_end, farthest
+from dispatch.solvers.shifted_inverse import invert
 from dispatch.solvers.spectral_bounds import lanczos_bounds
 from dispatch.solvers.start import guards, random_vectors, settling, start_vectors
 from dispatch.solvers.transformation import Transformation
@@ -56,10 +57,6 @@ MOST_REFINEMENTS = 8
 UNTOUCHED = Nothing("the operator is an inverse already")
 
 
-class _CrossedError(Exception):
-    """Eigenvalues turned out to lie on both sides of the shift."""
-
-
 def solve_at_shift(
     problem: EigenProblem, engine: BlockEngine, extremal: Callable[[EigenProblem], EigshResult]
 ) -> EigshResult:
@@ -83,69 +80,14 @@ def solve_at_shift(
         When the residuals, computed with A, are not small enough.
     """
     if problem.which == "SM" and problem.mode != "cayley":
-        return _farthest(problem, extremal)
+        return farthest(problem, extremal)
     choice = choose_way(problem)
     if choice.way == "end of the spectrum":
-        result = _at_an_end(problem, engine, extremal, choice)
+        result = at_an_end(problem, engine, extremal, choice)
         if result is not None:
             return result
         choice = Choice("inner iteration", f"{choice.reason}, and eigenvalues lie on both sides of sigma")
     return _TransformedRun(problem, engine, choice).solve()
-
-
-def _at_an_end(
-    problem: EigenProblem, engine: BlockEngine, extremal: Callable[[EigenProblem], EigshResult], choice: Choice
-) -> EigshResult | None:
-    """Return the eigenvalues nearest to a shift that all are on one side of; None, when they turn out not to be.
-
-    A Ritz value never lies outside the spectrum: one on the wrong side of the shift proves an eigenvalue there.
-    """
-    sigma = problem.sigma or 0.0
-    pencil = Pencil(problem, engine)
-    x = engine.upload(random_vectors(problem, 1))
-    quotient = engine.gram(x, pencil.apply_A(x, 1))[0, 0].real / engine.gram(x, pencil.apply_M(x))[0, 0].real
-    above = quotient * pencil.eigenvalue_scale >= sigma
-
-    def crossed(values: NDArray[np.float64]) -> bool:
-        slack = NEAREST * problem.eps * float(abs(values).max())
-        return bool(values.min() < sigma - slack if above else values.max() > sigma + slack)
-
-    def watch(state: Iteration) -> bool:
-        if crossed(state.ritz_values):
-            raise _CrossedError
-        return problem.callback is not None and bool(problem.callback(state))
-
-    end = dataclasses.replace(problem, sigma=None, which="SA" if above else "LA", callback=watch)
-    try:
-        result = extremal(end)
-    except _CrossedError:
-        return None
-    if crossed(result.eigenvalues):
-        return None
-    found = f"none: the eigenvalues nearest to sigma are the {'smallest' if above else 'largest'}; {choice.reason}"
-    return dataclasses.replace(result, info=dataclasses.replace(result.info, transformation=found))
-
-
-def _farthest(problem: EigenProblem, extremal: Callable[[EigenProblem], EigshResult]) -> EigshResult:
-    """Return the pairs whose transformed eigenvalues are smallest, which no inverse is needed for.
-
-    Their reciprocals are largest: ``λ - σ``, eigenvalues of ``(C, M)``; for buckling ``(λ - σ) / λ``, of ``(C, A)``.
-    """
-    transformation = Transformation(problem.mode, problem.sigma or 0.0)
-    C = shifted(problem.A, problem.M, transformation.sigma, problem.n, problem.dtype)
-    M = problem.A if problem.mode == "buckling" else problem.M
-    plain = dataclasses.replace(problem, A=C, M=M, sigma=None, mode="normal", which="LM")
-    result = extremal(plain)
-    with np.errstate(divide="ignore"):
-        values = transformation.backward(1.0 / result.eigenvalues)
-    X = result.eigenvectors
-    MX = X if problem.M is None else problem.M @ X
-    info = dataclasses.replace(
-        result.info,
-        residual_norms=np.linalg.norm(problem.A @ X - MX * values, axis=0).astype(np.float64),
-        transformation=f"{problem.mode}, by the largest eigenvalues of A - sigma M: no inverse is needed",
-    )
-    return EigshResult(values.astype(result.eigenvalues.dtype), X, info)
 
 
 @dataclass(frozen=True)
