@@ -47,14 +47,23 @@ class Accuracy:
 
     def limits(self, X: Block, MX: Block, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the largest residual norm with which each of the M-normalized pairs counts as converged."""
+        size_M = column_norms(self._pencil.engine, MX) if self._pencil.generalized else 1.0
+        return np.maximum(self._tol * abs(theta) * size_M, self.floor(X, MX, theta))
+
+    def floor(self, X: Block, MX: Block, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the attainable residual norm of each of the M-normalized pairs."""
         size, size_M = np.ones(len(theta)), np.ones(len(theta))
         if self._pencil.generalized:
             size, size_M = (column_norms(self._pencil.engine, block) for block in (X, MX))
             self._norm_M = max(self._norm_M, float((size_M / size).max()))
         else:
             self.norm = max(self.norm, float(abs(theta).max()))
-        floor = FLOOR * self.eps * (self.norm + (self._norm_M if self._pencil.generalized else 0.0) * abs(theta)) * size
-        return np.maximum(self._tol * abs(theta) * size_M, floor)
+        norm_M = self._norm_M if self._pencil.generalized else 0.0
+        return np.asarray(FLOOR * self.eps * (self.norm + norm_M * abs(theta)) * size)
+
+    def resolution(self, theta: NDArray[np.float64]) -> float:
+        """Return the difference below which it does not matter which of two eigenvalues is returned."""
+        return max(self._tol * float(abs(theta).max()), float(self.eps**0.75) * self.norm)
 
 
 class Stagnation:

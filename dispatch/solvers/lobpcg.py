@@ -6,12 +6,13 @@ conditioned.
 
 Deviations from the papers, each measured:
 
-- residuals extend the space only for wanted vectors that have not converged; the guard vectors behind them stay in the
-  space and get no residual of their own, which saves a third of the products;
+- residuals extend the space for wanted vectors that have not converged, and for the best guards behind them where these
+  leave room; the other guards stay in the space and get no residual of their own, which saves a third of the products;
 - every so often the basis is orthonormalized anew and its products with A are recomputed. Without this, rounding errors
   build up in AX and AP, and the residual that can be attained is tens to hundreds of times larger;
 - where the residuals add no new direction, random ones do: an exact invariant subspace need not be the wanted one;
-- a run ends only after the residuals have been computed from scratch.
+- a run ends only after guards that may overtake the wanted vectors have been followed (`confirmation`), and after the
+  residuals have been computed from scratch.
 
 References
 ----------
@@ -32,12 +33,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dispatch.solvers.confirmation import Confirmation, wanted_ends
 from dispatch.solvers.convergence import Accuracy, Stagnation
 from dispatch.solvers.engine import Block, Small
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.preconditioners import Preconditioner, State
 from dispatch.solvers.problem import Which
-from dispatch.solvers.rayleigh_ritz import conjugate_directions, ritz_pairs
+from dispatch.solvers.rayleigh_ritz import conjugate_directions, ritz_pairs, wanted_first
 from dispatch.solvers.result import Iteration, Status
 from dispatch.solvers.search_space import SearchSpace
 
@@ -61,8 +63,6 @@ class Setting:
         Most iterations.
     applications : float
         Products of A with a vector after which no iteration begins.
-    settling : int
-        Iterations in which the guards' residuals extend the space too, and before which no run ends as converged.
     """
 
     kept: int
@@ -70,7 +70,6 @@ class Setting:
     basis: int
     maxiter: int
     applications: float = np.inf
-    settling: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,13 +121,19 @@ def lobpcg(
     engine = pencil.engine
     space = SearchSpace(pencil)
     space.extend(X, setting.kept)
-    while space.size < setting.kept:
-        space.extend(random_block(setting.kept - space.size), setting.kept - space.size)
+    space.fill(setting.kept, random_block)
+    if space.size < k:
+        raise ValueError(
+            f"{pencil.metric} is singular: the problem has {space.size} finite eigenvalues, and k = {k} are asked for; "
+            f"ask for at most {space.size}"
+        )
     previous: Small | None = None
     stagnation = Stagnation()
+    confirmation = Confirmation(pencil, which, k, setting.kept, accuracy, precondition, random_block)
+    candidate: Outcome | None = None
     iteration = refreshed = 0
     while True:
-        theta, C = ritz_pairs(space.H, which)
+        theta, C = ritz_pairs(space.H, which, k)
         kept = min(setting.kept, space.size)
         full = space.size + setting.block > setting.basis
         if full:
@@ -138,24 +143,33 @@ def lobpcg(
             if iteration - refreshed >= due:
                 space.refresh()
                 refreshed = iteration
-                theta, C = ritz_pairs(space.H, which)
+                theta, C = ritz_pairs(space.H, which, k)
                 kept = min(setting.kept, space.size)
                 space.restart([C[:, :kept], C[:, kept:]])
             C = np.eye(space.size, dtype=space.H.dtype)
-        # The guards behind the wanted vectors get residuals of their own only while the start may have misled.
-        watched = k if iteration >= setting.settling else kept
+        watched = min(k + len(wanted_ends(which)), kept)
         X, AX, MX = space.leading(watched) if full else space.vectors(C[:, :watched])
         R, norms = engine.residual(AX, pencil.image(X, MX), theta[:watched])
         limits = accuracy.limits(X, MX, theta[:watched])
-        accurate = norms <= limits
-        state = Iteration(iteration, theta[:k].copy(), norms[:k], int(accurate[:k].sum()), pencil.applications)
+        accurate = norms[:k] <= limits[:k]
+        state = Iteration(iteration, theta[:k].copy(), norms[:k], int(accurate.sum()), pencil.applications)
         stopped = observe(state)
         at_floor = stagnation.observe(norms[:k], limits[:k], accuracy)
         spent = iteration >= setting.maxiter or pencil.applications >= setting.applications
+        confirmed = confirmation.holds(theta)
+        if confirmed and candidate is not None:
+            return replace(candidate, iterations=iteration)
+        candidate = None
         if accurate.all() or at_floor or stopped or spent:
             outcome = _verified(pencil, engine.columns(X, range(k)), theta[:k], which, accuracy, iteration)
-            if outcome.accurate.all():
+            if outcome.accurate.all() and (confirmed or stopped or spent):
                 return outcome
+            if outcome.accurate.all():
+                candidate = outcome
+                confirmation.challenge(space, iteration)
+                iteration += 1
+                previous = None
+                continue
             if at_floor:
                 return replace(outcome, status="floor")
             if stopped or spent:
@@ -166,10 +180,15 @@ def lobpcg(
             iteration += 1
             previous = None
             continue
-        unconverged = np.flatnonzero(~accurate)
-        active = unconverged[: setting.block] if watched == k else unconverged[-setting.block :]
-        progress = State(theta[active], norms[active] / limits[active], theta[: setting.kept], iteration)
-        R = engine.columns(R, active) if len(active) < watched else R
+        # Where there is room for them, the best guards get residuals too: the last wanted vectors converge sooner then.
+        active = np.concatenate([np.flatnonzero(~accurate), k + np.flatnonzero(norms[k:] > limits[k:])])[
+            : setting.block
+        ]
+        confirmation.expect(theta, active)
+        reduction = norms[active] / limits[active]
+        best = theta[wanted_first(theta, which)[: setting.kept]]
+        progress = State(theta[active], np.minimum(reduction, reduction[active < k].max()), best, iteration)
+        R = engine.columns(R, active)
         del X, AX, MX  # not needed while the preconditioner takes blocks of its own
         W = precondition(R, progress)
         before = space.size
@@ -187,7 +206,7 @@ def _verified(
     k = len(theta)
     space = SearchSpace(pencil)
     space.extend(X, k)
-    theta, C = ritz_pairs(space.H, which)
+    theta, C = ritz_pairs(space.H, which, k)
     X, _, MX = space.vectors(C)
     AX = pencil.apply_A(X, len(theta))
     _, norms = pencil.engine.residual(AX, pencil.image(X, MX), theta)

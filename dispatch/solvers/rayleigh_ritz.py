@@ -12,10 +12,18 @@ from dispatch.solvers.engine import Small
 from dispatch.solvers.problem import Which
 
 
-def ritz_pairs(H: Small, which: Which) -> tuple[NDArray[np.float64], Small]:
-    """Return the eigenvalues of ``H = Sᴴ A S`` with the most wanted first, and their eigenvectors in the basis S."""
+def ritz_pairs(H: Small, which: Which, k: int) -> tuple[NDArray[np.float64], Small]:
+    """Return the eigenvalues of ``H = Sᴴ A S`` with the most wanted first, and their eigenvectors in the basis S.
+
+    Where the k largest magnitudes are wanted, the outermost values of both signs follow the k-th: either end of the
+    spectrum may hold wanted values that the space has not come near yet.
+    """
     theta, C = eigh((H + H.conj().T) / 2, check_finite=False, driver="evd")
     order = wanted_first(theta, which)
+    if which == "LM" and len(theta) > k:
+        rest = theta[order[k:]]
+        outermost = np.unique(k + np.array([rest.argmax(), rest.argmin()]))
+        order = np.concatenate([order[:k], order[outermost], np.delete(order, np.r_[:k, outermost])])
     return theta[order], C[:, order]
 
 

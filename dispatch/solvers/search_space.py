@@ -5,7 +5,7 @@ The blocks are never copied into one: every product with S is a sum over its blo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -37,6 +37,11 @@ class SearchSpace:
         if p:
             self._append(W, self._pencil.apply_A(W, p), MW, p)
         return p
+
+    def fill(self, size: int, random_block: Callable[[int], Block]) -> None:
+        """Add random vectors up to a dimension, or as many as there are in the range of M."""
+        while self.size < size and self.extend(random_block(size - self.size), size - self.size):
+            pass
 
     def restart(self, coefficients: Sequence[Small]) -> None:
         """Replace the space by its subspace ``S [C_0 C_1 …]``, a block for each matrix of orthonormal columns."""

@@ -31,7 +31,7 @@ from dispatch.solvers.result import EigshInfo, EigshResult, Iteration, Status
 from dispatch.solvers.shift_without_inverse import at_an_end, farthest
 from dispatch.solvers.shifted_inverse import invert
 from dispatch.solvers.spectral_bounds import lanczos_bounds
-from dispatch.solvers.start import guards, random_vectors, settling, start_vectors
+from dispatch.solvers.start import guards, random_vectors, start_vectors
 from dispatch.solvers.transformation import Transformation
 from dispatch.solvers.transformed_pencil import TransformedPencil
 from dispatch.solvers.way_to_shift import Choice, choose_way
@@ -181,7 +181,7 @@ class _TransformedRun:
     def _iterate(self, X: Block, kept: int, tol: float) -> Outcome:
         problem, pencil = self._problem, self._pencil
         basis = min(max(problem.ncv or 3 * problem.k + BASIS, kept + 2 * problem.k), problem.n)
-        setting = Setting(kept, problem.k, basis, problem.maxiter or MAXITER, settling=settling(problem))
+        setting = Setting(kept, problem.k, basis, problem.maxiter or MAXITER)
         norm = abs(self._transformation.beta) * self._inverse_norm
         accuracy = _TransformedAccuracy(pencil, self._transformation, tol, norm, self._accurate)
         which = "LM" if problem.which == "SM" else problem.which

@@ -21,7 +21,7 @@ from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration
 from dispatch.solvers.shift_invert import solve_at_shift
 from dispatch.solvers.spectral_bounds import check_metric, lanczos_bounds
-from dispatch.solvers.start import guards, random_vectors, settling, start_vectors
+from dispatch.solvers.start import guards, random_vectors, start_vectors
 from dispatch.solvers.way_to_shift import smallest_magnitudes
 
 MAXITER = 2000
@@ -59,7 +59,7 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
 
 def _solve_extremal(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
     """Return eigenpairs of the end or ends of the spectrum, in no particular order."""
-    kept = problem.k + guards(problem.k)
+    kept = problem.k + guards(problem.k) + (problem.which == "LM")
     pencil = Pencil(problem, engine)
 
     def random_block(vectors: int) -> Block:
@@ -72,7 +72,7 @@ def _solve_extremal(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
     rescue = problem.maxiter is None and problem.n <= RESCUE_BELOW
     maxiter = problem.maxiter or (RESCUE_AFTER if rescue else MAXITER)
     applications = max(RESCUE_AFTER_APPLICATIONS, problem.n**3 / max(problem.stored, 1)) if rescue else math.inf
-    setting = Setting(kept, problem.k, kept + 2 * problem.k, maxiter, applications, settling(problem))
+    setting = Setting(kept, problem.k, kept + 2 * problem.k, maxiter, applications)
     precondition = choose_preconditioner(problem, pencil, bounds, kept, random_block)
     history: list[Iteration] = []
 

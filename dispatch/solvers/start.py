@@ -8,14 +8,6 @@ from numpy.typing import NDArray
 
 from dispatch.solvers.problem import EigenProblem
 
-SETTLING = 4
-"""Iterations in which the guards look for what the caller's start vectors leave out, however accurate these are."""
-
-
-def settling(problem: EigenProblem) -> int:
-    """Return after how many iterations a run may end: eigenvectors to start from need not be the wanted ones."""
-    return 0 if problem.v0 is None else SETTLING
-
 
 def guards(k: int) -> int:
     """Return how many vectors are carried behind the wanted ones, so that no member of a cluster is cut off."""

@@ -129,7 +129,8 @@ def test_a_multiple_of_the_matrix_takes_the_same_iterations(name, which, dtype):
         scaled, _, scaled_info = dispatch.eigsh(A * dtype(c), k=5, which=which, return_info=True)
         # Not a power of two: it rounds the elements of the matrix.
         np.testing.assert_allclose(scaled / dtype(c), w, rtol=0, atol=64 * eps * abs(A).sum(axis=1).max())
-        assert scaled_info.iterations == info.iterations
+        # At tol=0 rounding errors decide when the members of a cluster that is cut off have converged.
+        assert abs(scaled_info.iterations - info.iterations) <= 2
         # What was rounded is a matrix like any other: a power of two away it takes the same steps.
         again, _, again_info = dispatch.eigsh(A * dtype(c) * dtype(2.0**-20), k=5, which=which, return_info=True)
         assert np.array_equal(again, scaled * dtype(2.0**-20))

@@ -1,0 +1,83 @@
+"""What has converged is what was wanted: eigenspaces of high multiplicity and unlucky starts do not end a run."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import scipy.sparse.linalg as sla
+
+import dispatch
+
+from .problems import laplacian
+
+
+def rank_one_change(n, c):
+    """The identity minus c times a projector of rank one: eigenvalues 1, n - 1 times, and 1 - c."""
+    u = np.ones((n, 1)) / np.sqrt(n)
+    return np.eye(n) - c * (u @ u.T)
+
+
+def diagonal(values, seed):
+    return sp.diags_array(np.random.default_rng(seed).permutation(values)).tocsr()
+
+
+@pytest.mark.parametrize("k", [1, 2, 6])
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array, sla.aslinearoperator])
+@pytest.mark.parametrize("c", [2.1, 11.0])
+def test_one_eigenvalue_far_from_all_others(c, kind, k):
+    w = dispatch.eigsh(kind(rank_one_change(300, c)), k)[0]
+    np.testing.assert_allclose(w, np.r_[1 - c, np.ones(k - 1)], rtol=1e-12)
+
+
+def test_one_eigenvalue_near_a_shift():
+    A = rank_one_change(300, 1.9)
+    for arguments in ({"sigma": 0.0}, {"which": "SM"}):
+        np.testing.assert_allclose(dispatch.eigsh(A, 1, **arguments)[0], [-0.9], rtol=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 6])
+def test_one_element_of_a_large_identity(k):
+    A = sp.eye_array(5000).tolil()
+    A[7, 7] = -3
+    np.testing.assert_allclose(dispatch.eigsh(A.tocsr(), k)[0], np.r_[-3, np.ones(k - 1)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("multiplicity", "gap"), [(1, 0.001), (3, 0.003), (30, 0.01), (100, 0.003), (300, 0.1)])
+def test_the_largest_magnitude_at_the_other_end(multiplicity, gap, seed):
+    inner = np.random.default_rng(seed).uniform(-0.8, 0.8, 999 - multiplicity)
+    A = diagonal(np.r_[np.ones(multiplicity), -1 - gap, inner], seed)
+    for k in (1, 4):
+        w = dispatch.eigsh(A, k, rng=seed)[0]
+        assert abs(w[0] + 1 + gap) < 1e-12
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_loose_tolerance(seed):
+    A = diagonal(np.r_[np.ones(300), 1.01, np.random.default_rng(seed).uniform(-0.8, 0.8, 699)], seed)
+    w = dispatch.eigsh(A, 2, which="LA", tol=1e-3, rng=seed)[0]
+    np.testing.assert_allclose(w, [1, 1.01], atol=1e-3)
+
+
+@pytest.mark.parametrize("given", [[1], [1, 2, 3, 4], list(range(1, 9))], ids=len)
+@pytest.mark.parametrize("which", ["SA", "LA", "LM", "BE"])
+def test_a_start_of_unwanted_eigenvectors(which, given):
+    A, spectrum = laplacian(20, 21)
+    values, vectors = np.linalg.eigh(A.toarray())
+    order = np.argsort({"SA": values, "LA": -values, "LM": -values, "BE": -abs(values - values.mean())}[which])
+    w = dispatch.eigsh(A, 4, which=which, v0=vectors[:, order[3:]][:, given])[0]
+    right = {"SA": np.arange(4), "BE": np.array([0, 1, -2, -1])}.get(which, np.arange(-4, 0))
+    np.testing.assert_allclose(w, np.sort(spectrum)[right], rtol=1e-11)
+
+
+def test_an_eigenvector_near_a_shift():
+    A = sp.diags_array(np.arange(1.0, 1001)).tocsr()
+    w = dispatch.eigsh(A, 1, sigma=500.2, v0=np.eye(1000)[:, 502])[0]
+    np.testing.assert_allclose(w, [500], rtol=1e-12)
+
+
+def test_a_singular_metric_leaves_as_many_eigenvalues_as_its_rank():
+    A = sp.diags_array(np.arange(1.0, 401)).tocsr()
+    M = sp.diags_array((np.arange(400) < 2) * 1.0).tocsr()
+    np.testing.assert_allclose(dispatch.eigsh(A, 2, M=M, sigma=1.2)[0], [1, 2], rtol=1e-10)
+    with pytest.raises(ValueError, match=r"M is singular: .* 2 finite eigenvalues, and k = 4"):
+        dispatch.eigsh(A, 4, M=M, sigma=1.2)
