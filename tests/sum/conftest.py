@@ -1,7 +1,7 @@
 """Who serves the sums of a test: NumPy, unless the test asks for the compiled kernels."""
 
 import pytest
-from dispatch_cpu import kernels
+from dispatch_cpu import compilation, kernels
 from dispatch_cpu.recipes import Key
 
 
@@ -24,14 +24,18 @@ def compiled(monkeypatch, _session_kernels):
     def find(name, recipe, result, masked):
         key = (name, recipe, result, masked)
         if key not in _session_kernels:
-            _session_kernels[key] = kernels.call_once(Key(*key))
+            with compilation.only_compiler():
+                _session_kernels[key] = kernels.call_once(Key(*key))
         return _session_kernels[key]
 
     monkeypatch.setattr(kernels, "find", find)
+    monkeypatch.setattr(kernels, "is_worth_loading", lambda: True)
+    monkeypatch.setattr("dispatch_cpu.sum._routes", {})
 
 
 @pytest.fixture
 def nothing_is_small(monkeypatch):
     """The arrays of the test are summed as large ones are."""
-    monkeypatch.setattr("dispatch_cpu.sum.SMALL", 0)
-    monkeypatch.setattr("dispatch_cpu.sum.UNHURRIED", {})
+    for name, value in {"SMALL": 0, "EXACT": 0, "UNHURRIED": {}}.items():
+        monkeypatch.setattr(f"dispatch_cpu.few_elements.{name}", value)
+    monkeypatch.setattr("dispatch_cpu.sum._routes", {})

@@ -71,9 +71,10 @@ def test_served_by_numpy(large, data):
     arguments = data.draw(arguments_for(a, NUMBERS[:-4], masked=True))
     with pytest.MonkeyPatch.context() as patch:
         if large:
-            patch.setattr("dispatch_cpu.sum.SMALL", 0)
-            patch.setattr("dispatch_cpu.sum.UNHURRIED", {})
-            patch.setattr("dispatch_cpu.sum.PACKED", 16)
+            patch.setattr("dispatch_cpu.sum._routes", {})
+            patch.setattr("dispatch_cpu.few_elements.SMALL", 0)
+            patch.setattr("dispatch_cpu.few_elements.UNHURRIED", {})
+            patch.setattr("dispatch_cpu.any_layout.PACKED", 16)
         check(a, arguments, data)
 
 
@@ -114,16 +115,16 @@ def test_kernels_and_numpy_add_in_the_same_order(compiled, nothing_is_small, dty
 
 @pytest.mark.parametrize("n", [1, 2, 3, 16, 17, 100, 255, 256, 257, 2047, 2048, 4097, 20_000])
 @pytest.mark.parametrize("form", ["vector", "matrix", "read-only", "unaligned", "big-endian"])
-def test_the_kernel_for_float32_vectors_adds_in_the_same_order(n, form):
+def test_the_kernel_for_float32_vectors_adds_in_the_same_order(compiled, n, form):
     a = np.random.default_rng(n).standard_normal(n).astype(np.float32)
     a.flags.writeable = form != "read-only"
     shaped = a.reshape(1, n, 1) if form == "matrix" else a.astype(">f4") if form == "big-endian" else a
     if form == "unaligned":
         shaped = np.frombuffer(b"." + a.tobytes(), np.uint8)[1:].view(np.float32)
-    kernel = kernels.call_once(VECTOR)
+    kernel = kernels.find(*VECTOR)
     double = np.dtype(np.float64)
     expected = summation.sum_rows(a.reshape(1, n, 1), double, double)[0, 0]
-    assert kernel(a) == expected
+    assert kernel(a.copy(), summation.LANES, summation.LANES * summation.SERIAL) == expected
     for found in ({}, {"vector": kernel}):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("dispatch_cpu.sum._routes", found)
@@ -185,8 +186,8 @@ ERRORS = [
 @pytest.mark.parametrize("number", range(len(ERRORS)))
 def test_errors_are_numpys(large, number, monkeypatch):
     if large:
-        monkeypatch.setattr("dispatch_cpu.sum.SMALL", 0)
-        monkeypatch.setattr("dispatch_cpu.sum.UNHURRIED", {})
+        monkeypatch.setattr("dispatch_cpu.few_elements.SMALL", 0)
+        monkeypatch.setattr("dispatch_cpu.few_elements.UNHURRIED", {})
     arguments = ERRORS[number]
     with pytest.raises(Exception) as expected:  # noqa: PT011 - whatever NumPy raises
         np.sum(ONES, **arguments)

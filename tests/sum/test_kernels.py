@@ -137,6 +137,15 @@ def test_one_compiler_at_a_time(tmp_path, monkeypatch):
     assert len(descriptors) == 1
 
 
+def test_a_folder_without_locks_is_not_compiled_into(tmp_path, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(RuntimeError, match=r"cannot be locked .*; set NUMBA_CACHE_DIR to a folder that can"):
+        compilation.start([KEY])
+
+
 def test_keys_are_passed_as_text():
     assert [parse_key(str(key)) for key in all_keys()] == all_keys()
 

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dispatch_cpu.recipes import Key, all_keys, parse_key
-
-logger = logging.getLogger("dispatch")
 
 
 def start(keys: Iterable[Key]) -> bool:
@@ -59,7 +56,11 @@ def start(keys: Iterable[Key]) -> bool:
 
 
 def _lock(*, wait: bool) -> int | None:
-    """Return a descriptor that holds the lock of the cache folder; None where another process holds it."""
+    """Return a descriptor that holds the lock of the cache folder; None where another process holds it.
+
+    Without it, two compilers could write under one name, and each other's kernels would be loaded: Numba itself does
+    not guard its folder.
+    """
     from dispatch_cpu import sum_kernels
 
     folder = Path(sum_kernels.sum_rows.stats.cache_path)
@@ -69,9 +70,21 @@ def _lock(*, wait: bool) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
-    except OSError:
-        logger.debug("dispatch_cpu: %s has no locks; processes may compile the same kernels", folder)
+    except OSError as error:
+        os.close(descriptor)
+        raise RuntimeError(f"{folder} cannot be locked ({error}); set NUMBA_CACHE_DIR to a folder that can") from error
     return descriptor
+
+
+@contextlib.contextmanager
+def only_compiler() -> Iterator[None]:
+    """Wait until no other process compiles, and keep others from it."""
+    lock = _lock(wait=True)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def compile_kernels(keys: Iterable[Key]) -> None:
@@ -85,13 +98,9 @@ def compile_kernels(keys: Iterable[Key]) -> None:
 def main(arguments: list[str]) -> None:
     """Compile the kernels that are named, or all; ``--locked`` says that whoever starts this holds the lock."""
     names = [name for name in arguments if name != "--locked"]
-    lock = None if "--locked" in arguments else _lock(wait=True)
-    try:
-        compile_kernels(map(parse_key, names) if names else all_keys())
-    finally:
-        if lock is not None:
-            with contextlib.suppress(OSError):
-                os.close(lock)
+    keys = list(map(parse_key, names)) if names else all_keys()
+    with contextlib.nullcontext() if "--locked" in arguments else only_compiler():
+        compile_kernels(keys)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ what is not there is compiled by another process (`compilation`), and looked for
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
@@ -17,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dispatch_cpu import compilation
 from dispatch_cpu.recipes import Key, Recipe
 
 logger = logging.getLogger("dispatch")
@@ -27,6 +27,10 @@ PATIENCE = 60.0
 
 ATTEMPTS = 3
 """How often a compiler is started for the same kernel."""
+
+
+SMALL_SUMS = 64
+"""How many sums of few elements a process takes before it asks for their kernels."""
 
 
 class _Search(NamedTuple):
@@ -41,6 +45,9 @@ _ready: dict[Key, Callable[..., Any] | None] = {}
 _wanted: dict[Key, _Search] = {}
 _loading = threading.Lock()
 """Held while a thread loads kernels, from before it starts."""
+
+
+_small_sums = itertools.count(1)
 
 
 class NotCompiledError(Exception):
@@ -59,6 +66,11 @@ def find(name: str, recipe: Recipe, result: str, masked: bool) -> Callable[..., 
         except RuntimeError:  # the interpreter is shutting down: NumPy serves
             _loading.release()
     return None
+
+
+def is_worth_loading() -> bool:
+    """Count one more sum of few elements, and return whether there have been enough of them to ask for kernels."""
+    return next(_small_sums) > SMALL_SUMS
 
 
 def wait(timeout: float = 300.0) -> None:
@@ -96,6 +108,8 @@ def _load_wanted_one(key: Key) -> bool:
 
 
 def _compile_elsewhere(keys: list[Key]) -> None:
+    from dispatch_cpu import compilation
+
     hopeless = {key for key in keys if _wanted[key].attempts == ATTEMPTS}
     for key in hopeless:
         _give_up(key, "the compiler failed; python -m dispatch_cpu.compilation tells why")
@@ -140,24 +154,15 @@ def call_once(key: Key) -> Callable[..., Any]:
     """Return the kernel after a first call, for which Numba loads it from disk or else compiles it."""
     from dispatch_cpu import sum_kernels
 
-    name, recipe, result, masked = key
-    kernel: Callable[..., Any] = getattr(sum_kernels, name)
-    x = np.zeros(2, recipe.element)
-    if name == "sum_vector":
-        kernel(x)
-    x.flags.writeable = False  # read-only arrays are a type of their own to Numba
-    if name == "sum_vector":
-        kernel(x)
-        return kernel
-    mask = np.zeros(2, np.bool_) if masked else None
-    if mask is not None:
-        mask.flags.writeable = False
-    kernel(x, mask, *ONE_SUM[name], recipe.neutral, 0, 1, *recipe.carriers, np.empty((1, 1, 1), result))
+    kernel: Callable[..., Any] = getattr(sum_kernels, key.name)
+    x = np.zeros(2, key.recipe.element)
+    if key.name == "sum_vector":
+        kernel(x, 1, 16)
+    else:
+        mask = np.zeros(2, np.bool_) if key.masked else None
+        kernel(x, mask, np.array([1, 1, 1, 2, 1, 1, 16, 16, 1, 1, 1]), 0, 1, np.empty(1, key.result))
     return kernel
 
-
-ONE_SUM: dict[str, tuple[Any, ...]] = {"sum_rows": ((1, 1, 1), 1, 1, 1, 16, 1), "sum_short_rows": ((1, 1), 2)}
-"""For each kernel its arguments from `strides` to `start` for one sum."""
 
 # A process forks when nothing is being loaded: in the child, imports that its parent was in the middle of would never
 # end.

@@ -24,15 +24,6 @@ class Recipe(NamedTuple):
         """What changes no sum."""
         return -0.0 if self.total == "f8" else 0
 
-    @property
-    def carriers(self) -> tuple[Any, Any]:
-        """Empty arrays that carry the dtypes of the stage and of the sums."""
-        return CARRIERS[self.stage], CARRIERS[self.total]
-
-
-CARRIERS = {name: np.empty(0, name) for name in ("i2", "i4", "i8", "f4", "f8")}
-"""An empty array of each dtype."""
-
 
 RECIPES = {
     "b1": Recipe("u1", "i2", "i8"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +35,42 @@ def chunk_rows(rows: int, width: int, itemsize: int) -> int:
     return chunk
 
 
+class Plan(NamedTuple):
+    """What a kernel is told about one operand, in the order in which it gets these numbers.
+
+    Attributes
+    ----------
+    outer_stride, row_stride, column_stride : int
+        Elements from one outer index, one row and one column to the next. With more than one lane, rows continue each
+        other: the stride of a row is `width` times that of a column.
+    rows, width : int
+        The rows and columns of one outer index.
+    lanes, tile_rows : int
+        Lanes and rows of a tile.
+    chunk, chunks : int
+        Rows of a chunk, a power of two of tiles, and how many chunks there are.
+    stripe : int
+        Columns that one job takes: `width` if there is more than one lane.
+    started : int
+        1 if sums start from 0, 0 if from what changes no sum.
+    """
+
+    outer_stride: int
+    row_stride: int
+    column_stride: int
+    rows: int
+    width: int
+    lanes: int
+    tile_rows: int
+    chunk: int
+    chunks: int
+    stripe: int
+    started: int
+
+
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """What a kernel is told about one operand, and how its work is split.
+    """A kernel, what it is told, and how its work is split.
 
     Attributes
     ----------
@@ -47,8 +80,8 @@ class Jobs:
         Its dtypes.
     result : str
         The dtype in which it writes.
-    geometry : tuple
-        Its arguments from `strides` to `first`.
+    plan : array of int64
+        A `Plan`.
     shape : tuple of int
         Of the kernel's output: outer, chunks, width.
     count : int
@@ -60,7 +93,7 @@ class Jobs:
     kernel: str
     recipe: Recipe
     result: str
-    geometry: tuple[Any, ...]
+    plan: NDArray[np.int64]
     shape: tuple[int, int, int]
     count: int
     a_task: int
@@ -72,30 +105,30 @@ class Jobs:
     def run(
         self, kernel: Callable[..., int], x: NDArray[Any], mask: NDArray[np.bool_] | None
     ) -> tuple[NDArray[Any], bool]:
-        """Return the sums as (outer, width), and whether one of them is not finite.
+        """Return the sums of all outer indices and columns in a vector, and whether one of them is not finite.
 
         Parameters
         ----------
         kernel : callable
             What `find_kernel` returned.
-        x, mask : 1-D array, read-only
+        x, mask : 1-D array, writeable
             The memory from the first element on as the recipe's element dtype, and that of the mask, or None.
         """
-        out = np.empty(self.shape, self.result)
-        carriers = self.recipe.carriers
+        outer, chunks, width = self.shape
+        out = np.empty(outer * chunks * width, self.result)
         if self.count <= self.a_task:
-            strange = kernel(x, mask, *self.geometry, 0, self.count, *carriers, out)
+            strange = kernel(x, mask, self.plan, 0, self.count, out)
         else:
             found: list[int] = []
 
             def take(first: int, last: int) -> None:
-                found.append(kernel(x, mask, *self.geometry, first, last, *carriers, out))
+                found.append(kernel(x, mask, self.plan, first, last, out))
 
             run_over_rows(take, self.count, self.a_task)
             strange = sum(found)
-        if self.shape[1] == 1:
-            return out[:, 0], strange > 0
-        sums = summation.sum_neighbours(out)
+        if chunks == 1:
+            return out, strange > 0
+        sums = summation.sum_neighbours(out.reshape(self.shape)).reshape(-1)
         return sums, strange > 0 or not np.isfinite(sums).all()
 
 
@@ -107,7 +140,7 @@ def plan_jobs(
     recipe: Recipe,
     *,
     threads: bool,
-    finished: bool = False,
+    result: str | None = None,
 ) -> Jobs:
     """Return the jobs for an operand.
 
@@ -119,26 +152,27 @@ def plan_jobs(
         The dtypes.
     threads : bool
         Whether to use all cores, if there is enough to do.
-    finished : bool
-        Whether these are the final sums: then, if one job takes all rows, they start from 0 and are written in their
-        final dtype.
+    result : str, optional
+        The dtype of final sums: if one job takes all rows, they start from 0 and are written in it. By default sums are
+        those that others are added to.
     """
     itemsize = np.dtype(recipe.element).itemsize
     threaded = threads and outer * rows * width * itemsize >= THREADED
-    if width == 1 and rows <= SHORT:
-        start, result = (0 * recipe.neutral + 0, recipe.result) if finished else (recipe.neutral, recipe.total)
-        a_task = max(TASK // (rows * itemsize), 1) if threaded else outer
-        return Jobs("sum_short_rows", recipe, result, (strides[:2], rows, start), (outer, 1, 1), outer, a_task)
     lanes = summation.lanes(width)
     chunk = chunk_rows(rows, width, itemsize)
     stripe = width if lanes > 1 else min(width, STRIPE)
     shape = (outer, -(-rows // chunk), width)
+    finished = result is not None and shape[1] == 1
+    row_stride = strides[1]
+    column_stride = strides[2] if width > 1 else row_stride
+    plan = Plan(
+        strides[0], row_stride, column_stride, rows, width, lanes, SERIAL * lanes, chunk, shape[1], stripe, finished
+    )
     count = outer * shape[1] * -(-width // stripe)
-    finished = finished and shape[1] == 1
-    start, result = (0 * recipe.neutral + 0, recipe.result) if finished else (recipe.neutral, recipe.total)
     a_task = max(TASK // (min(chunk, rows) * stripe * itemsize), 1) if threaded else count
-    steps = (strides[0], strides[1], strides[2] if width > 1 else strides[1])
-    return Jobs("sum_rows", recipe, result, (steps, rows, width, lanes, chunk, stripe, start), shape, count, a_task)
+    name = "sum_short_rows" if width == 1 and rows <= SHORT else "sum_rows"
+    written = result if result is not None and finished else recipe.total
+    return Jobs(name, recipe, written, np.array(plan, np.int64), shape, count, a_task)
 
 
 def sum_packed(x: NDArray[Any]) -> NDArray[Any]:
@@ -152,6 +186,4 @@ def sum_packed(x: NDArray[Any]) -> NDArray[Any]:
             return np.asarray(x.sum(axis=1, dtype=recipe.total))
         real = x.view(x.real.dtype).reshape(outer, rows, width)
         return summation.sum_rows(real, np.dtype(recipe.stage), np.dtype(recipe.total))
-    span = x.reshape(-1).view(recipe.element)
-    span.flags.writeable = False
-    return jobs.run(kernel, span, None)[0]
+    return jobs.run(kernel, x.reshape(-1).view(recipe.element), None)[0].reshape(outer, width)

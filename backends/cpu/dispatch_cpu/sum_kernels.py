@@ -1,11 +1,11 @@
 """Compiled sums of rows, in the order that `summation` describes.
 
-An operand is one span of memory of some dtype; where its rows and columns are, strides in elements say. `stage` and
-`total` are arrays whose dtypes are those in which lanes are added, and their sums. Integers use the same kernels: their
-order does not matter, and a narrow stage holds the 16 elements of a lane. Lengths and strides that the compiler should
-know are passed as tuples that long.
+A kernel walks memory from the first element of `x` on, by the strides of its plan (`row_sums`), in elements; how long
+`x` itself is does not matter. Complex numbers are pairs of floats. Integers use the same kernels: their order does not
+matter, and the dtype in which the 16 elements of a lane are added (the *stage*) is wide enough for them.
 
-Numba compiles a kernel for each combination of dtypes and keeps it on disk. They release the GIL.
+Numba compiles a kernel for each combination of dtypes and keeps it on disk until this file changes, so that what the
+order depends on is an argument, never imported. They release the GIL.
 """
 
 from __future__ import annotations
@@ -17,18 +17,126 @@ import numba
 import numpy as np
 from numba.extending import intrinsic, overload, register_jitable
 
-from dispatch_cpu.summation import LANES, SERIAL
-
 AHEAD = 4096
-"""Bytes from what is added in one run to what is fetched from memory: the processor alone does not run ahead."""
+"""Least bytes from what is added to what is fetched from memory: the processor alone does not run ahead."""
 
 LINE = 64
-"""Bytes that memory delivers at once."""
+"""Bytes that memory delivers at once, and of the longest vectors; lanes begin at a multiple of it."""
 
-GROUP = 3
-"""Separate rows that are added to a lane while it is in a register; it divides the 15 after the first."""
+GROUP = (0, 0, 0, 0)
+"""As long as the number of rows that are added to a lane while it is in a register; a tile's 16 are a multiple."""
+
+ONE = (0,)
+"""One row, or one vector; a tuple because the compiler shall know the number."""
 
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False, "error_model": "numpy"}
+
+STAGES: dict[Any, Any] = {
+    numba.int8: numba.int16,
+    numba.uint8: numba.int16,
+    numba.int16: numba.int32,
+    numba.uint16: numba.int32,
+}
+"""The dtype in which a lane adds integers, where it is not int64."""
+
+
+def stage_of(x, out):
+    """Return an empty array of the dtype in which lanes add; uint16 that sum to floats are float16."""
+
+
+@overload(stage_of)
+def _stage_of(x, out):
+    if isinstance(out.dtype, numba.types.Float):
+        dtype = numba.float32 if x.dtype == numba.uint16 else numba.float64
+    else:
+        dtype = STAGES.get(x.dtype, numba.int64)
+    return lambda x, out: np.empty(0, dtype)
+
+
+def total_of(out):
+    """Return an empty array of the dtype in which lanes and tiles are added."""
+
+
+@overload(total_of)
+def _total_of(out):
+    dtype = numba.float64 if isinstance(out.dtype, numba.types.Float) else numba.int64
+    return lambda out: np.empty(0, dtype)
+
+
+@register_jitable
+def lanes_of(like, n):
+    """Return `n` lanes of the dtype of `like`; a vector of them is never in two lines of the cache."""
+    memory = np.empty(n + LINE // like.itemsize, like.dtype)
+    skip = -memory.ctypes.data % LINE // like.itemsize
+    return memory[skip : skip + n]
+
+
+@intrinsic
+def add_vectors(typing_context, stage, lane, x, mask, at, step, rows, vectors, far, fresh):
+    """Add to ``stage[lane + l]`` the elements ``x[at + r * step + l]`` for the next lanes, in vectors of 64 bytes.
+
+    There are as many rows and vectors as `rows` and `vectors` are long. Unless `far` is None, the memory that many
+    elements further on is fetched. Unless `fresh` is None, the lanes start anew.
+    """
+
+    def generate(context, builder, signature, arguments):
+        types = dict(zip(("stage", "lane", "x", "mask", "at", "step"), signature.args, strict=False))
+        stage, lane, x, mask, at, step = (
+            context.make_array(kind)(context, builder, value).data if isinstance(kind, numba.types.Array) else value
+            for kind, value in zip(types.values(), arguments, strict=False)
+        )
+        number = ir.IntType(64)
+        stage_size, size = types["stage"].dtype.bitwidth // 8, types["x"].dtype.bitwidth // 8
+        length = LINE // stage_size
+        whole = ir.VectorType(context.get_value_type(types["stage"].dtype), length)
+        floating = isinstance(types["stage"].dtype, numba.types.Float)
+        nothing = ir.Constant(whole, [-0.0 if floating else 0] * length)
+
+        def vector(pointer, place, element, align):
+            kind = ir.VectorType(element, length).as_pointer()
+            return builder.load(builder.bitcast(builder.gep(pointer, [place]), kind), align=align)
+
+        def converted(place):
+            value = vector(x, place, context.get_value_type(types["x"].dtype), size)
+            if floating and isinstance(types["x"].dtype, numba.types.Integer):
+                value = builder.bitcast(value, ir.VectorType(ir.HalfType(), length))
+            if value.type == whole:
+                return value
+            if floating:
+                return builder.fpext(value, whole)
+            return (builder.sext if types["x"].dtype.signed else builder.zext)(value, whole)
+
+        for v in range(len(vectors)):
+            target = builder.gep(stage, [builder.add(lane, number(v * length))])
+            target = builder.bitcast(target, whole.as_pointer())
+            total = nothing if fresh != numba.none else builder.load(target, align=LINE)
+            place = builder.add(at, number(v * length))
+            for _ in range(len(rows)):
+                if far != numba.none:
+                    _fetch(builder, x, builder.add(place, arguments[8]), range(0, length, max(LINE // size, 1)))
+                value = converted(place)
+                if mask is not arguments[3]:
+                    marks = vector(mask, place, ir.IntType(8), 1)
+                    is_marked = builder.icmp_unsigned("!=", marks, ir.Constant(marks.type, [0] * length))
+                    value = builder.select(is_marked, value, nothing)
+                total = builder.fadd(total, value) if floating else builder.add(total, value)
+                place = builder.add(place, step)
+            builder.store(total, target, align=LINE)
+        return context.get_dummy_value()
+
+    arguments = (stage, numba.intp, x, mask, numba.intp, numba.intp, rows, vectors, far, fresh)
+    return numba.void(*arguments), generate
+
+
+def _fetch(builder, data, at, offsets):
+    """Generate requests for the lines of memory with ``data[at + offset]``, which may lie outside of the array."""
+    number = ir.IntType(32)
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+    for offset in offsets:
+        pointer = builder.bitcast(builder.gep(data, [builder.add(at, ir.IntType(64)(offset))]), byte)
+        builder.call(prefetch, [pointer, number(0), number(3), number(1)])
 
 
 @intrinsic
@@ -51,11 +159,7 @@ def fetch(typing_context, array, at):
 
     def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
-        builder.call(prefetch, [pointer, number(0), number(3), number(1)])
+        _fetch(builder, data, arguments[1], (0,))
         return context.get_dummy_value()
 
     return numba.void(array, numba.intp), generate
@@ -156,45 +260,69 @@ def fetch_elements(x, start, count):
         fetch(x, at)
 
 
+def add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
+    """Add to ``stage[l]`` the elements ``x[start + r * step + l * stride]``, ``r < len(rows)``, for ``l < width``.
+
+    `far` and `fresh` are those of `add_vectors`.
+    """
+
+
+@overload(add_rows)
+def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
+    count, anew = len(rows), fresh != numba.none
+    in_vectors = isinstance(stride, numba.types.BaseTuple) and len(stride) == 1
+
+    def add(stage, x, mask, start, step, stride, rows, width, far, fresh):
+        lane = 0
+        if in_vectors:
+            length = LINE // stage.itemsize
+            while lane + 4 * length <= width:
+                add_vectors(stage, lane, x, mask, start + lane, step, rows, GROUP, far, fresh)
+                lane += 4 * length
+            while lane + length <= width:
+                add_vectors(stage, lane, x, mask, start + lane, step, rows, ONE, None, fresh)
+                lane += length
+        elif step == place(width, stride) and count > 1:
+            fetch_elements(x, start + max(AHEAD // x.itemsize, count * step), count * step)
+        for k in range(lane, width):
+            value = neutral(stage) if anew else stage[k]
+            for r in range(count):
+                value = convert(value + element(x, mask, start + r * step + place(k, stride), stage), stage)
+            stage[k] = value
+
+    return add
+
+
 @register_jitable
 def add_lanes(x, mask, start, step, stride, rows, width, rest, stage):
     """Set ``stage[l]`` to the sum of ``x[start + r * step + l * stride]`` over ``r < rows``, for ``l < width``.
 
     The first `rest` lanes have one row more.
     """
-    if rows == 0:
-        for lane in range(rest):
-            stage[lane] = element(x, mask, start + place(lane, stride), stage)
-        stage[rest:width] = neutral(stage)
-        return
-    for lane in range(width):
-        stage[lane] = element(x, mask, start + place(lane, stride), stage)
-    r = 1
-    if step == place(width, stride):
-        # One run of memory: ask for it ahead, a row at a time.
-        ahead = start + max(AHEAD // x.itemsize, step)
-        while r < rows:
-            fetch_elements(x, ahead + r * step, step)
-            for lane in range(width):
-                stage[lane] += element(x, mask, start + r * step + place(lane, stride), stage)
-            r += 1
-    while r + GROUP <= rows:
-        for lane in range(width):
-            value = stage[lane]
-            for k in range(r, r + GROUP):
-                value = convert(value + element(x, mask, start + k * step + place(lane, stride), stage), stage)
-            stage[lane] = value
-        r += GROUP
-    for k in range(r, rows):
-        for lane in range(width):
-            stage[lane] += element(x, mask, start + k * step + place(lane, stride), stage)
-    for lane in range(rest):
-        stage[lane] += element(x, mask, start + rows * step + place(lane, stride), stage)
+    group = len(GROUP)
+    far = max(AHEAD // x.itemsize, group * step)
+    if rows >= group:
+        add_rows(stage, x, mask, start, step, stride, GROUP, width, far, ())
+        r = group
+    elif rows:
+        add_rows(stage, x, mask, start, step, stride, ONE, width, None, ())
+        r = 1
+    else:
+        stage[:width] = neutral(stage)
+        r = 0
+    while r + group <= rows:
+        add_rows(stage, x, mask, start + r * step, step, stride, GROUP, width, far, None)
+        r += group
+    while r < rows:
+        add_rows(stage, x, mask, start + r * step, step, stride, ONE, width, None, None)
+        r += 1
+    if rest:
+        add_rows(stage, x, mask, start + rows * step, step, stride, ONE, rest, None, None)
 
 
 @numba.njit(**OPTIONS)
-def sum_rows(x, mask, strides, rows, width, lanes, chunk, stripe, start, first, last, stage_like, total_like, out):
-    """Write sums of chunks of rows into ``out[outer, chunk, column]``, for the jobs `first` to `last`.
+def sum_rows(x, mask, plan, first, last, out):
+    """Write sums of chunks of rows into ``out[(outer * chunks + chunk) * width + column]``, for a range of jobs.
 
     Return how many of these are NaN or infinite. A job is one outer index, one chunk of rows and one stripe of columns,
     counted in that order.
@@ -203,26 +331,24 @@ def sum_rows(x, mask, strides, rows, width, lanes, chunk, stripe, start, first, 
     ----------
     x, mask : 1-D array
         The memory from the first element on, and that of the mask or None.
-    strides : tuple of int
-        Elements from one outer index, one row and one column to the next. With more than one lane, rows continue each
-        other: the stride of a row is `width` times that of a column.
-    rows, width, lanes : int
-        The rows and columns of one outer index, and the lanes of a tile.
-    chunk, stripe : int
-        Rows of a chunk, a power of two of tiles; columns of a stripe, `width` if there is more than one lane.
-    start : scalar
-        What is added to each sum last.
+    plan : array of int64
+        The values of `row_sums.Plan`.
     first, last : int
         The jobs.
-    stage_like, total_like, out : array
-        Two that carry the dtypes, and the one that is written.
+    out : 1-D array
+        What is written.
     """
-    outer_stride, row_stride, column_stride = strides
-    chunks = out.shape[1]
+    outer_stride, row_stride, column_stride = plan[0], plan[1], plan[2]
+    rows, width, lanes, tile_rows = plan[3], plan[4], plan[5], plan[6]
+    chunk, chunks, stripe = plan[7], plan[8], plan[9]
     stripes = (width + stripe - 1) // stripe
-    stage = np.empty(lanes * stripe, stage_like.dtype)
-    total = as_total(stage, np.empty(lanes * stripe, total_like.dtype))
-    levels = np.empty((64, stripe), total_like.dtype)
+    stage = lanes_of(stage_of(x, out), lanes * stripe)
+    total = as_total(stage, lanes_of(total_of(out), lanes * stripe))
+    start = convert(0, total) if plan[10] else neutral(total)
+    depth = 1
+    while tile_rows << depth - 1 < min(chunk, rows):
+        depth += 1
+    levels = np.empty((depth, stripe), total.dtype)
     column = first % stripes * stripe
     c = first // stripes % chunks
     o = first // stripes // chunks
@@ -233,7 +359,7 @@ def sum_rows(x, mask, strides, rows, width, lanes, chunk, stripe, start, first, 
         left = min(chunk, rows - c * chunk)
         tile = 0
         while left > 0:
-            here = min(left, SERIAL * lanes)
+            here = min(left, tile_rows)
             halves = lanes
             while halves // 2 >= here:
                 halves //= 2
@@ -241,12 +367,15 @@ def sum_rows(x, mask, strides, rows, width, lanes, chunk, stripe, start, first, 
             full, rest = here // halves, here % halves * columns
             step = halves * row_stride
             if column_stride == 1:
-                add_lanes(x, mask, at, step, (0,), full, lane_width, rest, stage)
+                add_lanes(x, mask, at, step, ONE, full, lane_width, rest, stage)
             elif column_stride == 2:
                 add_lanes(x, mask, at, step, (0, 0), full, lane_width, rest, stage)
             else:
                 add_lanes(x, mask, at, step, column_stride, full, lane_width, rest, stage)
             copy_lanes(stage, total, lane_width)
+            if columns == 1:
+                total[0] = add_halves(total, lane_width)
+                lane_width = 1
             while lane_width > columns:
                 lane_width //= 2
                 for lane in range(lane_width):
@@ -258,7 +387,7 @@ def sum_rows(x, mask, strides, rows, width, lanes, chunk, stripe, start, first, 
                 level, carried = level + 1, carried >> 1
             for k in range(columns):
                 levels[level, k] = total[k]
-            at += SERIAL * lanes * row_stride
+            at += tile_rows * row_stride
             left -= here
             tile += 1
         level = 0
@@ -274,7 +403,7 @@ def sum_rows(x, mask, strides, rows, width, lanes, chunk, stripe, start, first, 
             level += 1
         for k in range(columns):
             value = convert(total[k] + start, out)
-            out[o, c, column + k] = value
+            out[(o * chunks + c) * width + column + k] = value
             strange += value - value != 0
         column += stripe
         if column >= width:
@@ -287,28 +416,60 @@ def sum_rows(x, mask, strides, rows, width, lanes, chunk, stripe, start, first, 
 
 
 @numba.njit(**OPTIONS)
-def sum_vector(x):
+def sum_vector(x, lanes, tile_rows):
     """Return the sum of the elements of a float32 vector from 0.0 on: the one job of `sum_rows` that it is.
 
-    With a single argument, a call costs a fraction of what one of `sum_rows` does.
+    With so few arguments, a call costs half of what one of `sum_rows` does.
     """
-    if x.size <= LANES:  # a lane has one element
-        lanes = 1
-        while lanes < x.size:
-            lanes *= 2
-        total = np.empty(lanes)
-        for lane in range(x.size):
-            total[lane] = x[lane]
-        total[x.size :] = -0.0
-        while lanes > 1:
+    if x.size <= lanes:  # a lane has one element
+        while lanes // 2 >= x.size:
             lanes //= 2
-            for lane in range(lanes):
-                total[lane] += total[lanes + lane]
-        return total[0] + 0.0
-    out = np.empty((1, 1, 1))
-    like = out[0, 0]
-    sum_rows(x, None, (0, 1, 1), x.size, 1, LANES, max(x.size, 1), 1, 0.0, 0, 1, like, like, out)
-    return out[0, 0, 0]
+        total = lanes_of(np.empty(0), lanes)
+        total[x.size :] = -0.0
+        add_rows(total, x, None, 0, 0, ONE, ONE, x.size, None, ())
+        return add_halves(total, lanes) + 0.0
+    out = np.empty(1)
+    plan = np.array([0, 1, 1, x.size, 1, lanes, tile_rows, x.size, 1, 1, 1])
+    sum_rows(x, None, plan, 0, 1, out)
+    return out[0]
+
+
+@register_jitable(forceinline=True)
+def add_halves(total, lanes):
+    """Return the sum of a power of two of lanes: the upper half is added to the lower one until one lane is left."""
+    while lanes > 8:
+        lanes //= 2
+        lane = 0
+        while lane < lanes:
+            add_vectors(total, lane, total, None, lanes + lane, 0, ONE, ONE, None, None)
+            lane += 8
+    if lanes == 8:
+        return add_eight(total)
+    while lanes > 1:
+        lanes //= 2
+        for lane in range(lanes):
+            total[lane] += total[lanes + lane]
+    return total[0]
+
+
+@intrinsic
+def add_eight(typing_context, total):
+    """Return the sum of the first eight lanes, of 8 bytes each, by halves."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        element = context.get_value_type(total.dtype)
+        add = builder.fadd if isinstance(total.dtype, numba.types.Float) else builder.add
+        value = builder.load(builder.bitcast(data, ir.VectorType(element, 8).as_pointer()), align=LINE)
+        for length in (4, 2, 1):
+            halves = (
+                builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(ir.IntType(32), length), list(lanes)))
+                for lanes in (range(length), range(length, 2 * length))
+            )
+            value = add(*halves)
+        return builder.extract_element(value, ir.IntType(32)(0))
+
+    return total.dtype(total), generate
 
 
 BLOCK = 64
@@ -316,39 +477,33 @@ BLOCK = 64
 
 
 @numba.njit(**OPTIONS)
-def sum_short_rows(x, mask, strides, rows, start, first, last, stage, total_like, out):
-    """Write into ``out[outer, 0, 0]`` the sums of `rows` elements, 2 to 256, for the outer indices `first` to `last`.
+def sum_short_rows(x, mask, plan, first, last, out):
+    """Write into ``out[outer]`` the sums of 2 to 256 elements, for the outer indices `first` to `last`.
 
     The lanes are those of `sum_rows` with a width of one, each with one row. Arguments and result are those of
     `sum_rows`.
     """
-    outer_stride, row_stride = strides
+    outer_stride, row_stride, rows = plan[0], plan[1], plan[3]
+    stage, total_like = stage_of(x, out), total_of(out)
+    start = convert(0, total_like) if plan[10] else neutral(total_like)
     half = 1
     while 2 * half < rows:
         half *= 2
     strange = 0
     if row_stride == 1 and rows > 16:
         # A vector goes along a row.
-        total = np.empty(2 * half, total_like.dtype)
+        total = lanes_of(total_like, 2 * half)
         for lane in range(rows, 2 * half):
             total[lane] = neutral(total)
         for o in range(first, last):
             fetch_elements(x, o * outer_stride + AHEAD // x.itemsize, rows)
-            for lane in range(rows):
-                total[lane] = element(x, mask, o * outer_stride + lane, stage)
-            halves = half
-            while halves > 4:
-                for lane in range(halves):
-                    total[lane] += total[halves + lane]
-                halves //= 2
-            even = (total[0] + total[4]) + (total[2] + total[6])
-            odd = (total[1] + total[5]) + (total[3] + total[7])
-            value = convert(even + odd + start, out)
-            out[o, 0, 0] = value
+            set_lanes(total, x, mask, o * outer_stride, rows, stage)
+            value = convert(add_halves(total, 2 * half) + start, out)
+            out[o] = value
             strange += value - value != 0
         return strange
     # A vector goes across outer indices.
-    total = np.empty(half * BLOCK, total_like.dtype)
+    total = lanes_of(total_like, half * BLOCK)
     for o in range(first, last, BLOCK):
         count = min(BLOCK, last - o)
         if outer_stride == rows and row_stride == 1:
@@ -368,9 +523,34 @@ def sum_short_rows(x, mask, strides, rows, start, first, last, stage, total_like
                 total[k] += total[halves * BLOCK + k]
         for k in range(count):
             value = convert(total[k] + start, out)
-            out[o + k, 0, 0] = value
+            out[o + k] = value
             strange += value - value != 0
     return strange
+
+
+def set_lanes(total, x, mask, start, count, stage):
+    """Set the first lanes to as many elements, which are read as `stage` has them."""
+
+
+@overload(set_lanes, jit_options={"forceinline": True})
+def _set_lanes(total, x, mask, start, count, stage):
+    if total.dtype == stage.dtype:
+
+        def in_vectors(total, x, mask, start, count, stage):
+            lane = 0
+            while lane + 8 <= count:
+                add_vectors(total, lane, x, mask, start + lane, 0, ONE, ONE, None, ())
+                lane += 8
+            for k in range(lane, count):
+                total[k] = element(x, mask, start + k, stage)
+
+        return in_vectors
+
+    def one_by_one(total, x, mask, start, count, stage):
+        for lane in range(count):
+            total[lane] = element(x, mask, start + lane, stage)
+
+    return one_by_one
 
 
 @register_jitable

@@ -1,0 +1,159 @@
+"""Sums of any layout and dtype: rows that a kernel can read where they are, and otherwise packed, in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch.reduction import Reduction
+from dispatch_cpu import kernels, recipes, row_sums, summation
+from dispatch_cpu.in_place import can_read, is_parallel, plan_in_place
+from dispatch_cpu.memory_views import view
+from dispatch_cpu.parallel import run_over_rows
+
+PACKED = 1 << 16
+"""Elements that are copied into one buffer, about, where no kernel can walk the strides."""
+
+
+def raw_sums(a: NDArray[Any], reduction: Reduction) -> NDArray[Any]:
+    """Return the raw sums of `reduction`, in its accumulator's dtype."""
+    layout = reduction.layout
+    extents = [group.extent for group in layout.groups]
+    elements = view(a, layout.offsets[0], a.dtype, extents, [group.strides[0] for group in layout.groups])
+    mask = None
+    if reduction.where is not None:
+        steps = [group.strides[1] for group in layout.groups]
+        mask = view(reduction.where, layout.offsets[1], np.dtype(np.bool_), extents, steps)
+    reduced = [group.reduced for group in layout.groups]
+    dtype = reduction.dtype
+    if not any(reduced):  # every axis that is summed over repeats the same elements: the sum is a multiple
+        return _pack(elements, mask, dtype).astype(_total(dtype))
+    while True:
+        # The innermost reduced group is summed; what is kept inside it are columns.
+        rows = len(reduced) - 1 - reduced[::-1].index(True)
+        inner = rows == len(reduced) - 1
+        others = [group for group in range(len(reduced)) if group != rows and (inner or group < len(reduced) - 1)]
+        order = [*others, rows] if inner else [*others, rows, len(reduced) - 1]
+        elements = elements.transpose(order)
+        mask = None if mask is None else mask.transpose(order)
+        if inner:
+            elements = elements[..., None]
+            mask = None if mask is None else mask[..., None]
+        sums = _sum_rows(elements, mask, dtype)
+        reduced = [reduced[group] for group in others] + ([] if inner else [False])
+        if not any(reduced):
+            return sums
+        elements, mask, dtype = sums[..., 0] if inner else sums, None, sums.dtype
+
+
+def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the sums over the last axis but one of `x`, its elements cast to `dtype`."""
+    direct = _sum_in_place(x, mask, dtype)
+    if direct is not None:
+        return direct
+    if dtype.kind in "iu" and kernels.find("sum_rows", recipes.recipe(dtype), "i8", masked=False) is None:
+        return np.asarray(np.add.reduce(x, -2, _total(dtype), where=True if mask is None else mask))
+    sums = np.empty((*x.shape[:-2], x.shape[-1]), _total(dtype))
+    if x.shape[-2] * x.shape[-1] <= PACKED:
+        pieces = list(_pieces(x.shape[:-2], x.shape[-2] * x.shape[-1]))
+
+        def take(first: int, last: int) -> None:
+            for piece in pieces[first:last]:
+                packed = _pack(x[piece], None if mask is None else mask[piece], dtype)
+                packed = packed.reshape(-1, *packed.shape[-2:])
+                sums[piece] = _as(row_sums.sum_packed(packed), sums.dtype).reshape(sums[piece].shape)
+
+        _run_over_rows(take, len(pieces), 1)
+        return sums
+    chunk = row_sums.chunk_rows(x.shape[-2], x.shape[-1] * (2 if dtype.kind == "c" else 1), 8)
+    for index in np.ndindex(x.shape[:-2]):
+        sums[index] = _sum_long(x[index], None if mask is None else mask[index], dtype, chunk)
+    return sums
+
+
+def _sum_long(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[Any], chunk: int) -> NDArray[Any]:
+    """Return the sums over the rows of a (rows, width) array, packed a chunk at a time."""
+    rows, width = x.shape
+    partial = np.empty((1, -(-rows // chunk), width), _total(dtype))
+
+    def take(first: int, last: int) -> None:
+        packed = _pack(x[first:last], None if mask is None else mask[first:last], dtype)
+        partial[0, first // chunk] = _as(row_sums.sum_packed(packed[None]), partial.dtype)[0]
+
+    _run_over_rows(take, rows, chunk)
+    total: NDArray[Any] = summation.sum_neighbours(partial)[0]
+    return total
+
+
+def _run_over_rows(take: Callable[[int, int], None], rows: int, chunk: int) -> None:
+    """Call `take` for ranges of rows on all cores, with the caller's `numpy.errstate`, which is a thread's own."""
+    settings: Any = {**np.geterr(), "call": np.geterrcall()}
+
+    def take_as_caller(first: int, last: int) -> None:
+        with np.errstate(**settings):
+            take(first, last)
+
+    run_over_rows(take_as_caller, rows, chunk)
+
+
+def _sum_in_place(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    """Return the sums by a kernel that reads `x` where it is; None if dtype, strides or alignment do not allow it."""
+    if not x.flags.aligned or x.ndim > 3 or not can_read(x.dtype, dtype):
+        return None
+    extents, steps = (1,) * (3 - x.ndim) + x.shape, (0,) * (3 - x.ndim) + x.strides
+    if mask is not None and not is_parallel(mask, x):
+        return None
+    jobs = plan_in_place(extents, steps, x.dtype)
+    kernel = None if jobs is None else jobs.find_kernel(masked=mask is not None)
+    if jobs is None or kernel is None:
+        return None
+    element = np.dtype(jobs.recipe.element)
+    span = view(x, 0, element, (1,), (element.itemsize,))
+    over = None if mask is None else view(mask, 0, mask.dtype, (1,), (1,))
+    sums, _ = jobs.run(kernel, span, over)
+    return _as(sums, _total(dtype)).reshape(*x.shape[:-2], x.shape[-1])
+
+
+def _total(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(np.complex128 if dtype.kind == "c" else np.float64 if dtype.kind == "f" else np.int64)
+
+
+def _as(sums: NDArray[Any], total: np.dtype[Any]) -> NDArray[Any]:
+    """Return sums of pairs as complex numbers."""
+    return sums.view(total) if total.kind == "c" and sums.dtype.kind == "f" else sums
+
+
+def _pieces(outer: tuple[int, ...], each: int) -> Iterator[tuple[Any, ...]]:
+    """Return indices that split the outer axes into pieces of about `PACKED` elements."""
+    if not outer or prod(outer) * each <= PACKED:
+        yield ()
+        return
+    inside = prod(outer[1:]) * each
+    if inside >= PACKED:
+        for i in range(outer[0]):
+            for piece in _pieces(outer[1:], each):
+                yield (i, *piece)
+        return
+    step = PACKED // inside
+    for start in range(0, outer[0], step):
+        yield (slice(start, start + step),)
+
+
+def _pack(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return a contiguous copy of `x`, cast, with what changes no sum where the mask is False."""
+    packed = np.empty(x.shape, dtype.newbyteorder("="))
+    if mask is None:
+        np.copyto(packed, x, casting="unsafe")
+        return packed
+    packed.fill(neutral(dtype))
+    np.copyto(packed, x, casting="unsafe", where=mask)
+    return packed
+
+
+def neutral(dtype: np.dtype[Any]) -> complex:
+    """Return what changes no sum."""
+    return complex(-0.0, -0.0) if dtype.kind == "c" else -0.0 if dtype.kind == "f" else 0

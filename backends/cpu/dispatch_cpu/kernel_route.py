@@ -1,0 +1,179 @@
+"""`KernelRoute`: what was decided for a layout that kernels can sum where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dispatch.reduction import Reduction
+from dispatch_cpu import few_elements, kernels, summation
+from dispatch_cpu.in_place import can_read, is_parallel, plan_in_place
+from dispatch_cpu.memory_views import writeable
+from dispatch_cpu.row_sums import Jobs
+from dispatch_cpu.signals import signal
+
+AT_ONCE = 1 << 16
+"""Elements up to which NumPy adds in the kernels' order in one piece."""
+
+
+class KernelRoute:
+    """The passes over an operand: each sums over one reduced group, the first of them reads the operand itself."""
+
+    __slots__ = (
+        "_arrange",
+        "_corner",
+        "_dtype",
+        "_element",
+        "_form",
+        "_kernels",
+        "_passes",
+        "_shape",
+        "_small",
+        "_view",
+    )
+
+    def __init__(self, a: NDArray[Any], passes: Sequence[Jobs], reduction: Reduction) -> None:
+        first, last = passes[0], passes[-1]
+        self._passes = passes
+        self._kernels: list[Any] | None = None
+        self._element = None if a.dtype == first.recipe.element else np.dtype(first.recipe.element)
+        self._corner = "C" if a.flags.c_contiguous else "F" if a.flags.f_contiguous else _corner(a)
+        self._small = a.size < few_elements.SMALL
+        contiguous = a.flags.forc and a.size <= AT_ONCE and len(passes) == 1 and reduction.where is None
+        self._form = (first.shape[0], int(first.plan[3]), first.shape[2]) if contiguous else None
+        kept, flipped = reduction.layout.kept, reduction.layout.flipped
+        simple = reduction.layout.factor == 1 and not flipped and list(kept) == sorted(kept)
+        self._arrange = None if simple else replace(reduction, where=None)
+        self._shape, self._dtype = reduction.shape, reduction.dtype
+        # Complex and unsigned sums are views of what the kernel writes.
+        written = np.dtype(last.result if last.shape[1] == 1 else last.recipe.total)
+        self._view: np.dtype[Any] | None = None
+        if self._dtype.kind == "c":
+            self._view = np.dtype(f"c{2 * written.itemsize}")
+        elif self._dtype.itemsize == written.itemsize and self._dtype.num != written.num:
+            self._view = self._dtype
+
+    def take(self, a: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> Any:
+        """Return the sum of `a`; None where its elements are not aligned or a kernel is not ready."""
+        if not a.flags.aligned:
+            return None
+        compiled = self._kernels
+        if compiled is None:
+            compiled = self._find_kernels(mask is not None)
+            if compiled is None:
+                return self._by_numpy(a)
+        jobs = self._passes[0]
+        sums, strange = jobs.run(compiled[0], self._span(a, self._element), None if mask is None else self._span(mask))
+        if len(compiled) > 1:
+            for jobs, kernel in zip(self._passes[1:], compiled[1:], strict=True):
+                sums, strange = jobs.run(kernel, sums, None)
+        if strange:
+            signal(sums, a)
+        return self._result(sums, started=bool(jobs.plan[10]))
+
+    def _find_kernels(self, masked: bool) -> list[Any] | None:
+        if self._small and not kernels.is_worth_loading():
+            return None
+        found = [jobs.find_kernel(masked and i == 0) for i, jobs in enumerate(self._passes)]
+        if all(kernel is not None for kernel in found):
+            self._kernels = found
+        return self._kernels
+
+    def _by_numpy(self, a: NDArray[Any]) -> Any:
+        """Return the sum of a few floats in memory's order, as the kernels add them."""
+        jobs = self._passes[0]
+        if self._form is None or jobs.recipe.total != "f8":
+            return None
+        x = (a if self._corner == "C" else a.T).reshape(-1)
+        x = x.view(x.real.dtype).reshape(self._form)
+        sums = summation.sum_rows(x, np.dtype(jobs.recipe.stage), np.dtype(np.float64)).reshape(-1)
+        if not np.isfinite(sums).all():
+            signal(sums, a)
+        result = "f4" if jobs.result == "f4" else "f8"
+        return self._result(sums.astype(result, copy=False), started=False)
+
+    def _span(self, a: NDArray[Any], element: np.dtype[Any] | None = None) -> NDArray[Any]:
+        """Return a vector that begins with the first element of the walk."""
+        if self._corner == "C":
+            x = a.reshape(-1)
+        elif self._corner == "F":
+            x = a.T.reshape(-1)
+        else:
+            x = a[self._corner].reshape(-1)
+        if element is not None:
+            x = x.view(element)
+        return writeable(x)
+
+    def _result(self, sums: NDArray[Any], *, started: bool) -> Any:
+        if not started:
+            sums += 0  # the sum starts from 0, so it is never -0.0
+        if self._view is not None:
+            sums = sums.view(self._view)
+        if self._arrange is not None:
+            return self._arrange.finish(sums)
+        if not self._shape:
+            return sums[0] if sums.dtype is self._dtype else self._dtype.type(sums[0])
+        if sums.shape != self._shape:
+            sums = sums.reshape(self._shape)
+        return sums if sums.dtype is self._dtype else sums.astype(self._dtype)
+
+
+def _corner(a: NDArray[Any]) -> tuple[slice, ...]:
+    """Return the index of the element in which a walk with positive strides begins."""
+    return tuple(
+        slice(-1, None) if step < 0 and n > 1 else slice(0, 1) for n, step in zip(a.shape, a.strides, strict=True)
+    )
+
+
+def plan_route(a: NDArray[Any], reduction: Reduction) -> KernelRoute | None:
+    """Return the route for arrays like `a`; None where a pass cannot read its elements where they are."""
+    mask = reduction.where
+    if not can_read(a.dtype, reduction.dtype):
+        return None
+    if mask is not None and not (type(mask) is np.ndarray and mask.shape == a.shape and is_parallel(mask, a)):
+        return None
+    if a.ndim and not all(a.strides[i] for i in range(a.ndim) if a.shape[i] > 1) and mask is not None:
+        return None
+    groups = [(group.extent, group.strides[0], group.reduced) for group in reduction.layout.groups]
+    real = 4 if reduction.dtype in (np.float32, np.complex64) else 8
+    dtype, passes = a.dtype, []
+    simple = reduction.layout.factor == 1
+    while any(reduced for *_, reduced in groups):
+        rows = max(i for i, group in enumerate(groups) if group[2])
+        if len(groups) - rows > 2:
+            return None
+        width = groups[rows + 1] if rows + 1 < len(groups) else (1, 0, False)
+        outer = _merged(groups[:rows])
+        if outer is None:
+            return None
+        final = simple and not any(reduced for *_, reduced in groups[:rows])
+        result = (f"f{real}" if reduction.dtype.kind in "fc" else "i8") if final else None
+        jobs = plan_in_place(
+            (outer[0], groups[rows][0], width[0]), (outer[1], groups[rows][1], width[1]), dtype, result
+        )
+        if jobs is None:
+            return None
+        passes.append(jobs)
+        # What comes out is contiguous, in the accumulator's dtype.
+        dtype = np.dtype({"f": "f8", "c": "c16"}.get(reduction.dtype.kind, "i8"))
+        left: list[tuple[int, int, bool]] = []
+        step = dtype.itemsize
+        for extent, _, reduced in reversed([*groups[:rows], *groups[rows + 1 :]]):
+            left.insert(0, (extent, step, reduced))
+            step *= extent
+        groups = left
+    return KernelRoute(a, passes, reduction) if passes else None
+
+
+def _merged(groups: Sequence[tuple[int, int, bool]]) -> tuple[int, int] | None:
+    """Return the extent and the stride of one index that walks all groups; None if there is none."""
+    extent, stride = 1, 0
+    for inner, step, _ in reversed(groups):
+        if extent > 1 and step != stride * extent:
+            return None
+        extent, stride = extent * inner, stride if extent > 1 else step
+    return extent, stride
