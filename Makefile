@@ -42,7 +42,8 @@ test-cuda-ptx-whole: $(VENV)/.installed
 # The example of somebody else's plugin, with PyTorch, which is large: in an environment of its own.
 ARRAYAPI := .venv-arrayapi
 test-arrayapi: $(ARRAYAPI)/.installed
-	OPENBLAS_NUM_THREADS=1 $(ARRAYAPI)/bin/python -m pytest -q --numprocesses auto -k Torch examples/array_api/tests
+	OPENBLAS_NUM_THREADS=1 DISPATCH_PROBE_TIMEOUT=100 $(ARRAYAPI)/bin/python -m pytest -q --numprocesses auto -k Torch \
+		examples/array_api/tests
 
 $(ARRAYAPI)/.installed: $(PROJECTS) examples/array_api/pyproject.toml
 	$(PYTHON) -m venv --clear $(ARRAYAPI)

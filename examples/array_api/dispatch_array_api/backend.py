@@ -14,8 +14,7 @@ from dispatch.reduction import prepare
 NO_VALUE = np._NoValue  # NumPy's mark for an argument that was left out
 
 RUN = 16
-"""Elements added at a time, then sums of these, and so on: a library may add one after the other, which is not accurate
-enough for more."""
+"""Elements added at a time, then their sums, and so on: of more, a library's own order may not be accurate enough."""
 
 
 class ArrayApiBackend(dispatch.Backend):
@@ -39,7 +38,6 @@ class ArrayApiBackend(dispatch.Backend):
         self.name, self.array_types = name, array_types
         self._module, self._distribution = module, distribution or name
         self._guard = ForkGuard(name)
-        self._devices = {}
 
     def probe(self):
         """Return the library's devices on which a number can be computed and read."""
@@ -87,6 +85,7 @@ class ArrayApiBackend(dispatch.Backend):
 
     def sum(self, a, axis, dtype, out, keepdims, initial, where, *, device):
         """Add up rows on the device; a plan says what they are, and makes NumPy's result of the sums of host arrays."""
+        self._guard.check()  # who runs a call may have been decided before a fork
         self._guard.started()
         own, target, xp = self._owns(a), self._devices[device.name], self.xp
         host = None if own else np.asarray(a, order="C")
@@ -130,6 +129,7 @@ class ArrayApiBackend(dispatch.Backend):
         """Return the primitives of the eigensolver."""
         from dispatch_array_api.engine import Engine
 
+        self._guard.check()
         self._guard.started()
         return Engine(problem, self.xp, self._devices[device.name])
 
@@ -138,9 +138,8 @@ class ArrayApiBackend(dispatch.Backend):
         result = super().eigsh(problem, device=device)
         if not self._owns(problem.given):
             return result
-        values, vectors = (
-            self.xp.asarray(x, device=self._devices[device.name]) for x in (result.eigenvalues, result.eigenvectors)
-        )
+        target = self._devices[device.name]
+        values, vectors = (self.xp.asarray(x, device=target) for x in (result.eigenvalues, result.eigenvectors))
         return dataclasses.replace(result, eigenvalues=values, eigenvectors=vectors)
 
     def _owns(self, x):

@@ -1,5 +1,7 @@
 """What every backend promises, held against those of the libraries that are installed."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -33,9 +35,9 @@ class ArrayApiConformance(BackendConformance):
             dispatch.sum(a, axis=0, out=xp.asarray(np.zeros(3)))
 
 
-def needs(name):
-    row = {row.name: row for row in dispatch.backends()}[name]
-    return pytest.mark.skipif(not row.available, reason=f"{name}: {row.reason}")
+def needs(library):
+    """Skip a class whose library is not installed; one that is there and cannot be used fails."""
+    return pytest.mark.skipif(find_spec(library) is None, reason=f"{library} is not installed")
 
 
 @needs("torch")
@@ -54,6 +56,6 @@ class TestJax(ArrayApiConformance):
     backend = "jax"
 
 
-@needs("array-api-strict")
+@needs("array_api_strict")
 class TestStrict(ArrayApiConformance):
     backend = "array-api-strict"
