@@ -29,7 +29,7 @@ PTX_TESTS  ?= every_axis and float32-f or small or strided or slab or \
 	(gram or residual or chebyshev or combine or apply or columns) and float32 and not 5000x33
 
 test-cuda-ptx: $(VENV)/.installed
-	$(PTX_PYTEST) -k '($(PTX_TESTS)) or memory_in or launch or streams or every_arithmetic_and_end and SA'
+	$(PTX_PYTEST) -k '($(PTX_TESTS)) or memory_in or launch or streams or interop or benchmark or every_arithmetic_and_end and SA'
 	$(PTX_RANDOM),seed=1 $(PTX_PYTEST) -k '$(PTX_TESTS)'
 	$(PTX_RANDOM),seed=2 $(PTX_PYTEST) -k '$(PTX_TESTS)'
 

@@ -1,18 +1,23 @@
 """Measure the CUDA kernels on a GPU: bandwidth reached, beside the device's peak, CuPy and PyTorch where installed.
 
-Run as ``python benchmarks/gpu.py``. Times are those of the device, the best of several, by events; every peer sums the
-same memory in the same process.
+Run as ``python benchmarks/gpu.py [SHRINK]``; SHRINK divides the sizes, to try the script out. Sums are timed on the
+device, the best of several, by events; every peer sums the same memory in the same process. Solutions are timed as a
+whole, from the matrix on the host to the eigenpairs there.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 import dispatch
+from dispatch.solvers.start import guards
+from dispatch.testing.matrices import laplacian
 
 REPEATS = 20
 CASES = [
@@ -25,6 +30,15 @@ CASES = [
     ("columns", (1 << 18, 1024), 0, "f"),
     ("few columns", (1 << 27, 2), 0, "f"),
 ]
+
+GRIDS = [((1000, 1000), 10), ((100, 100, 100), 10), ((2000, 2000), 4)]
+"""Grids whose Laplacians are solved, and how many of the smallest eigenvalues are wanted."""
+
+LEAST_ORDER = 300
+"""Order from which a matrix is not left to LAPACK."""
+
+PRODUCTS_OF_PEAK = 0.6
+"""What products with a sparse matrix are expected to reach of the peak bandwidth."""
 
 
 def best_seconds(call: Callable[[], Any], stream: Any) -> float:
@@ -71,25 +85,71 @@ def peers(a: Any, axis: int | None) -> dict[str, Callable[[], Any]]:
     return found
 
 
-def main() -> int:
-    """Print a line for each case."""
-    (info,) = [backend for backend in dispatch.backends() if backend.name == "cuda"] or [None]
-    if info is None or not info.available or info.devices[0].kind != "gpu":
-        print(f"no GPU: {info.reason if info else 'array-dispatch-cuda is not installed'}")
-        return 1
+def sums(peak: float, shrink: int) -> None:
+    """Print the share of the peak bandwidth that each sum reaches, ours and those of the peers."""
     from numba import cuda
 
-    peak = peak_bandwidth()
-    print(f"{info.devices[0].description}; peak {peak / 1e9:.0f} GB/s; ratios to the peak, 0.8 to 0.9 expected")
     rng = np.random.default_rng(0)
-    for kind, shape, axis, char in CASES:
+    for kind, (rows, *columns), axis, char in CASES:
+        shape = (max(rows // shrink, 1), *columns)
         a = cuda.to_device((rng.random(shape, np.float32) * 100).astype(char))
         stream = cuda.legacy_default_stream()  # ours waits for it, and it for ours
         ways = {"dispatch": lambda a=a, axis=axis: dispatch.sum(a, axis=axis), **peers(a, axis)}
         ratios = {name: a.nbytes / best_seconds(call, stream) / peak for name, call in ways.items()}
         print(f"{kind:12} {shape!s:16} {char}  ", "  ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
+
+
+def solvers(A: sp.csr_array, k: int) -> dict[str, Callable[[], Any]]:
+    """Return the ways to solve for the k smallest eigenvalues: ours on the GPU and on the CPU, and CuPy's Lanczos."""
+
+    def ours(backend: str) -> Any:
+        return dispatch.eigsh(A, k, which="SA", backend=backend, return_info=True)[2]
+
+    found: dict[str, Callable[[], Any]] = {"cuda": lambda: ours("cuda"), "cpu": lambda: ours("cpu")}
+    try:
+        import cupy
+        from cupyx.scipy.sparse import csr_matrix
+        from cupyx.scipy.sparse.linalg import eigsh
+
+        matrix = csr_matrix(sp.csr_matrix(A))
+        found["cupy"] = lambda: cupy.asnumpy(eigsh(matrix, k, which="SA", return_eigenvectors=True)[0])
+    except ImportError:
+        pass
+    return found
+
+
+def solutions(peak: float, shrink: int) -> None:
+    """Print the seconds of each solution, and those that its products with the matrix are expected to take."""
+    for sizes, k in GRIDS:
+        d = len(sizes)
+        least = int(LEAST_ORDER ** (1 / d)) + 1
+        A, _ = laplacian(*(max(int(size / shrink ** (1 / d)), least) for size in sizes))
+        line = []
+        for name, call in solvers(A, k).items():
+            call()  # compiles
+            start = time.perf_counter()
+            info = call()
+            line.append(f"{name} {time.perf_counter() - start:.3f} s")
+            if name == "cuda":
+                n, p, w = A.shape[0], k + guards(k), A.dtype.itemsize
+                nbytes = A.nnz * (w + 4) + 4 * n + 6 * n * p * w
+                expected = info.operator_applications * nbytes / (PRODUCTS_OF_PEAK * peak)
+                line[-1] += f" (its {info.operator_applications} products expected: {expected:.3f} s)"
+        print(f"eigsh k={k:<3} n={A.shape[0]:<9}", "  ".join(line))
+
+
+def main(shrink: int = 1) -> int:
+    """Print a line for each sum and each solution."""
+    (info,) = [backend for backend in dispatch.backends() if backend.name == "cuda"] or [None]
+    if info is None or not info.available or info.devices[0].kind != "gpu":
+        print(f"no GPU: {info.reason if info else 'array-dispatch-cuda is not installed'}")
+        return 1
+    peak = peak_bandwidth()
+    print(f"{info.devices[0].description}; peak {peak / 1e9:.0f} GB/s; ratios to the peak, 0.8 to 0.9 expected")
+    sums(peak, shrink)
+    solutions(peak, shrink)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*map(int, sys.argv[1:2])))
