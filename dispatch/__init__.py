@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dispatch.backend import API_VERSION, Backend, Device
+from dispatch.backend import API_VERSION, Backend, Device, Profile
 from dispatch.context import set_default, use
 from dispatch.decision import Candidate, Decision
 from dispatch.errors import (
@@ -21,6 +21,7 @@ from dispatch.management import backends, refresh, register
 from dispatch.operations.call import Call
 from dispatch.operations.eigsh import eigsh
 from dispatch.operations.sum import sum
+from dispatch.tracing import Trace, TracedCall, trace
 
 if TYPE_CHECKING:
     from dispatch.solvers import EigshInfo, NoConvergence
@@ -41,6 +42,9 @@ __all__ = [
     "EigshInfo",
     "Inventory",
     "NoConvergence",
+    "Profile",
+    "Trace",
+    "TracedCall",
     "UnknownBackendError",
     "UnsupportedCallError",
     "backends",
@@ -50,6 +54,7 @@ __all__ = [
     "register",
     "set_default",
     "sum",
+    "trace",
     "use",
 ]
 

@@ -6,16 +6,17 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from dispatch.errors import Attempt, BackendUnavailableError, UnsupportedCallError
+from dispatch.hardware.profile import Profile
 
 if TYPE_CHECKING:
     from dispatch.operations.call import Call
     from dispatch.solvers import BlockEngine, EigenProblem, EigshResult
 
-__all__ = ["API_VERSION", "Backend", "BackendUnavailableError", "Device", "UnsupportedCallError"]
+__all__ = ["API_VERSION", "Backend", "BackendUnavailableError", "Device", "Profile", "UnsupportedCallError"]
 
 API_VERSION = 1
 """Version of the contract between the core and its plugins. It changes when a plugin must."""
@@ -49,12 +50,19 @@ class Device:
         The device's own name, such as ``"NVIDIA H100 PCIe"``.
     memory : int or None
         Total memory in bytes, where it is known.
+    driver : str
+        Version of the driver or runtime, where there is one: what was measured with another one does not count.
+    profile : Profile or None
+        How fast it is. `Backend.probe` gives what the device's properties suggest, or None; the core replaces it by
+        what has been measured on this machine.
     """
 
     name: str
     kind: DeviceKind = "cpu"
     description: str = ""
     memory: int | None = None
+    driver: str = ""
+    profile: Profile | None = field(default=None, compare=False, repr=False)
 
 
 class Backend(ABC):
@@ -117,10 +125,32 @@ class Backend(ABC):
     def cost(self, call: Call, device: Device) -> float:
         """Return the estimated seconds that `call` takes on `device`, transfers included.
 
-        The default, infinity, ranks the backend behind every backend that gives an estimate: it is then chosen when it
-        is asked for, or when nothing else supports the call.
+        The default is the core's estimate from the device's profile: from what ``dispatch calibrate`` measured, or
+        else from what `probe` stated. Where there is neither, it is infinity, which ranks the backend behind every
+        backend that gives an estimate: it is then chosen when it is asked for, or when nothing else supports the call.
         """
-        return math.inf
+        if device.profile is None:
+            return math.inf
+        from dispatch.devices import on_cuda
+        from dispatch.hardware.cost import estimate
+
+        # Arrays of libraries that no backend knows can still be told to be on a device.
+        resident = self.owns(call.array_type) or on_cuda(call.operand)
+        return estimate(call, device.profile, device.memory, resident=resident)
+
+    def calibrate(self, device: Device) -> Profile:
+        """Return the measured profile of `device`, in at most a few seconds.
+
+        The default measures the operations that the backend has.
+        """
+        from dispatch.hardware.measurement import measure
+
+        return measure(self, device)
+
+    def owns(self, kind: type) -> bool:
+        """Return whether objects of a class live on this backend's devices, by `array_types`."""
+        names = (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
+        return not set(self.array_types).isdisjoint(names)
 
     def sum(
         self,
@@ -149,6 +179,18 @@ class Backend(ABC):
         from dispatch.solvers import solve
 
         return solve(problem, self.block_engine(problem, device=device))
+
+
+_METHODS = {"sum": ("sum",), "eigsh": ("eigsh", "block_engine")}
+"""The methods of which a backend must have one of its own to have an operation."""
+
+
+def lacks(backend: Backend, operation: str) -> bool:
+    """Return whether a backend has none of the methods of an operation."""
+    return all(
+        getattr(getattr(backend, method), "__func__", None) is getattr(Backend, method)
+        for method in _METHODS[operation]
+    )
 
 
 def _lacking(operation: str, device: Device) -> UnsupportedCallError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dispatch.backend import Backend, Device
-from dispatch.errors import Attempt
+from dispatch.errors import Attempt, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,15 @@ class Candidate:
     seconds: float | None = None
 
     @property
+    def basis(self) -> str:
+        """What the estimate rests on: ``"measured"`` or ``"assumed"`` rates, or ``"its own"`` `cost`; empty without."""
+        if self.seconds is None or self.backend is None or self.device is None or math.isinf(self.seconds):
+            return ""
+        if getattr(self.backend.cost, "__func__", None) is not Backend.cost or self.device.profile is None:
+            return "its own"
+        return "measured" if self.device.profile.measured else "assumed"
+
+    @property
     def can_run(self) -> bool:
         """Whether the candidate could run the call."""
         return self.verdict in ("chosen", "possible")
@@ -60,6 +69,7 @@ class Candidate:
             "reason": self.reason,
             "remedy": self.remedy,
             "seconds": self.seconds if known else None,
+            "basis": self.basis,
         }
 
 
@@ -105,11 +115,13 @@ class Decision:
 
     def __str__(self) -> str:
         """Return a table, one candidate a line."""
-        rows = [("candidate", "verdict", "estimate", "reason")]
+        rows = [("candidate", "device", "verdict", "estimate", "rates", "reason")]
         for candidate in self.candidates:
             reason = f"{candidate.reason} -> {candidate.remedy}" if candidate.remedy else candidate.reason
-            rows.append((candidate.name, candidate.verdict, format_seconds(candidate.seconds), reason))
-        table = f"\n{_aligned(rows)}" if self.candidates else ""
+            description = shortened(candidate.device.description, 40) if candidate.device is not None else "-"
+            estimate = format_seconds(candidate.seconds)
+            rows.append((candidate.name, description, candidate.verdict, estimate, candidate.basis or "-", reason))
+        table = f"\n{aligned(rows)}" if self.candidates else ""
         plan = f"\n  {self.plan}" if self.plan else ""
         if self.error is None:
             return f"{self.operation}: runs on {self._chosen_name()} ({self.source}){plan}{table}"
@@ -130,7 +142,8 @@ def format_seconds(seconds: float | None) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+def aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return rows of cells as lines with their columns below each other."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(f"  {line}" for line in lines)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, get_args
 
-from dispatch.backend import API_VERSION, Backend, Device, DeviceKind
+from dispatch.backend import API_VERSION, Backend, Device, DeviceKind, Profile
 from dispatch.errors import BackendUnavailableError, one_line
+from dispatch.hardware.calibration import with_stored_profiles
 from dispatch.timeout import call_with_timeout, probe_timeout
 
 T = TypeVar("T")
@@ -16,11 +17,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """Why a backend cannot be used, and what to do; the fields are those of `BackendUnavailableError`."""
+    """Why a backend cannot be used, and what to do; the fields are those of `BackendUnavailableError`.
+
+    `broken` says that it is the plugin's fault: it raised something else, hung, or broke the contract.
+    """
 
     reason: str
     remedy: str
     hardware_present: bool = False
+    broken: bool = False
+
+
+class BrokenContractError(BackendUnavailableError):
+    """A plugin provides something else than a backend."""
 
 
 class Entry:
@@ -74,7 +83,7 @@ class Entry:
             if isinstance(backend, Unavailable):
                 return backend
             if self._devices is None:
-                self._devices = self._attempt("probe()", lambda: self._checked_devices(backend.probe()))
+                self._devices = self._attempt("probe()", lambda: self._profiled(backend.probe()))
             return self._devices
 
     def forget(self) -> None:
@@ -92,54 +101,60 @@ class Entry:
         try:
             return call_with_timeout(action, seconds)
         except BackendUnavailableError as error:
-            return Unavailable(error.reason, error.remedy, error.hardware_present)
+            broken = isinstance(error, BrokenContractError)
+            return Unavailable(error.reason, error.remedy, error.hardware_present, broken)
         except TimeoutError as error:
             more = "allow more with DISPATCH_PROBE_TIMEOUT=<seconds>"
-            return Unavailable(f"{what}: {error}", f"{self.way_out}, or {more}")
+            return Unavailable(f"{what}: {error}", f"{self.way_out}, or {more}", broken=True)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, even SystemExit
             mend = f"reinstall or update {self.author}" if self.distribution else "mend it"
-            return Unavailable(f"{what} raised {one_line(error)}", f"{mend}, or {self.way_out}")
+            return Unavailable(f"{what} raised {one_line(error)}", f"{mend}, or {self.way_out}", broken=True)
 
     def _checked(self, backend: object) -> Backend:
         if not isinstance(backend, Backend):
-            raise BackendUnavailableError(
+            raise BrokenContractError(
                 f"{self.author} provides {backend!r}, expected an instance of dispatch.Backend",
                 f"report it to the authors of {self.author}",
             )
         if backend.api_version != API_VERSION:
-            raise BackendUnavailableError(
+            raise BrokenContractError(
                 f"it was written for plugin API {backend.api_version!r}; this core has {API_VERSION}",
                 f"install versions of array-dispatch and {self.author} that go together",
             )
         if backend.name != self.name:
-            raise BackendUnavailableError(
+            raise BrokenContractError(
                 f"its entry point is named {self.name!r} but its backend {backend.name!r}",
                 f"report it to the authors of {self.author}",
             )
         types = backend.array_types
         if not isinstance(types, tuple) or not all(isinstance(name, str) for name in types):
-            raise BackendUnavailableError(
+            raise BrokenContractError(
                 f"its array_types are {types!r}, expected a tuple of qualified names such as ('cupy.ndarray',)",
                 f"report it to the authors of {self.author}",
             )
         return backend
 
+    def _profiled(self, devices: Sequence[Device]) -> tuple[Device, ...]:
+        return with_stored_profiles(self._checked_devices(devices), self.distribution)
+
     def _checked_devices(self, devices: Sequence[Device]) -> tuple[Device, ...]:
         names = [device.name if isinstance(device, Device) else repr(device) for device in devices]
         if not names or names != [f"{self.name}:{index}" for index in range(len(names))]:
-            raise BackendUnavailableError(
+            raise BrokenContractError(
                 f"probe() returned the devices {names}, expected {self.name}:0, {self.name}:1 and so on",
                 f"report it to the authors of {self.author}",
             )
         for device in devices:
             memory = device.memory
-            known = device.kind in get_args(DeviceKind) and isinstance(device.description, str)
+            profiled = device.profile is None or isinstance(device.profile, Profile)
+            texts = isinstance(device.description, str) and isinstance(device.driver, str)
+            known = device.kind in get_args(DeviceKind) and texts and profiled
             if not known or not (memory is None or isinstance(memory, int)):
-                raise BackendUnavailableError(
+                raise BrokenContractError(
                     f"probe() returned {device!r}, expected a kind of {', '.join(get_args(DeviceKind))}, a description "
-                    "that is a string, and the memory as an int or None",
+                    "and a driver that are strings, the memory as an int or None, and the profile as a Profile or None",
                     f"report it to the authors of {self.author}",
                 )
         return tuple(devices)

@@ -40,7 +40,10 @@ class BackendInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, ready for JSON."""
-        return asdict(self)
+        profiles = [None if device.profile is None else device.profile.to_dict() for device in self.devices]
+        fields = asdict(self)
+        devices = [device | {"profile": profile} for device, profile in zip(fields["devices"], profiles, strict=True)]
+        return fields | {"devices": devices}
 
 
 @dataclass(frozen=True, slots=True)

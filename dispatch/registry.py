@@ -17,6 +17,7 @@ from weakref import WeakSet
 from dispatch.backend import Backend, is_backend_name
 from dispatch.discovery import DiscoveryProblem, Plugin, discover
 from dispatch.entry import Entry, Unavailable, UnusableEntry
+from dispatch.hardware.calibration import setting_problem
 from dispatch.request import refuse_name
 from dispatch.timeout import read_probe_timeout
 
@@ -175,6 +176,9 @@ def _scan() -> Table:
     timeout_problem = read_probe_timeout()[1]
     if timeout_problem:
         problems.append(DiscoveryProblem("DISPATCH_PROBE_TIMEOUT", timeout_problem, "correct it, or unset it"))
+    calibration_problem = setting_problem()
+    if calibration_problem:
+        problems.append(DiscoveryProblem("DISPATCH_CALIBRATE", calibration_problem, "correct it, or unset it"))
     entries = {name: _entry(name, claims[name], name in disabled) for name in claims}
     return Table(entries, tuple(problems))
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from dispatch.backend import Backend, Device
+from dispatch.backend import Backend, Device, lacks
 from dispatch.caller import warn_caller
 from dispatch.decision import Candidate, Decision
 from dispatch.entry import Entry, Unavailable
@@ -29,6 +29,7 @@ from dispatch.errors import (
     one_line,
     shortened,
 )
+from dispatch.hardware.calibration import WORTH_SECONDS, calibrate_in_background
 from dispatch.operations.call import Call
 from dispatch.registry import Table, registry
 from dispatch.request import Request, Term
@@ -43,8 +44,8 @@ class Route(NamedTuple):
     device: Device
 
 
-def select(call: Call, request: Request, source: str) -> Route:
-    """Return who runs `call`; only what must be asked to know that is loaded and probed.
+def select(call: Call, request: Request, source: str) -> tuple[Route, Decision]:
+    """Return who runs `call`, and why; only what must be asked to know that is loaded and probed.
 
     Raises
     ------
@@ -54,9 +55,11 @@ def select(call: Call, request: Request, source: str) -> Route:
     decision = _decide(call, request, source, exhaustive=False)
     logger.debug("%s", decision)
     _warn_of_unusable_hardware(decision)
+    if _measuring_matters(decision, request):
+        calibrate_in_background()
     if decision.error is not None:
         raise decision.error
-    return _route(decision.chosen)
+    return _route(decision.chosen), decision
 
 
 def _route(chosen: Candidate | None) -> Route:
@@ -101,7 +104,7 @@ def _decide(call: Call, request: Request, source: str, *, exhaustive: bool) -> D
         considered = [old for old in considered if old.can_run or old.name not in names]
         found = [candidate for candidate in found if all(candidate.name != old.name for old in considered)]
         if chosen is None:
-            chosen = min((c for c in found if c.can_run), key=_rank, default=None)
+            chosen = _cheapest([candidate for candidate in found if candidate.can_run])
         considered += found
         if chosen is not None and not exhaustive:
             break
@@ -111,12 +114,27 @@ def _decide(call: Call, request: Request, source: str, *, exhaustive: bool) -> D
     return Decision(call.operation, source, tuple(marked))
 
 
-def _rank(candidate: Candidate) -> tuple[float, bool]:
-    """Sort the lowest estimate first, and between equals the host, where the data is."""
-    return (
-        math.inf if candidate.seconds is None else candidate.seconds,
-        not candidate.name.startswith("cpu:"),
-    )
+NEAR = 1.15
+"""Estimates within this ratio of the lowest one are held to be equal: none is more accurate."""
+
+
+def _cheapest(candidates: Sequence[Candidate]) -> Candidate | None:
+    """Return the candidate with the lowest estimate; among near equals one that copies nothing, and then the host."""
+    limit = NEAR * min((_seconds(candidate) for candidate in candidates), default=math.inf)
+    near = (candidate for candidate in candidates if _seconds(candidate) <= limit)
+    return min(near, key=lambda c: (_copies(c), not c.name.startswith("cpu:"), _seconds(c)), default=None)
+
+
+def _seconds(candidate: Candidate) -> float:
+    return math.inf if candidate.seconds is None else candidate.seconds
+
+
+def _copies(candidate: Candidate) -> bool:
+    """Whether the device has a memory of its own. Data that is in there has no candidates elsewhere."""
+    device = candidate.device
+    if device is None or device.profile is None:
+        return device is None or device.kind != "cpu"
+    return not device.profile.on_host_memory
 
 
 def _owners(call: Call, table: Table) -> frozenset[str]:
@@ -128,7 +146,7 @@ def _owners(call: Call, table: Table) -> frozenset[str]:
 
 def _owning(kind: type, table: Table) -> list[tuple[str, Backend]]:
     backends = ((entry.name, entry.backend()) for entry in table.entries.values())
-    return [(name, found) for name, found in backends if isinstance(found, Backend) and _owns(found, kind)]
+    return [(name, found) for name, found in backends if isinstance(found, Backend) and found.owns(kind)]
 
 
 def residence(array: Any) -> Hashable:
@@ -147,11 +165,6 @@ def _is_host_type(kind: type) -> bool:
     if issubclass(kind, (np.ndarray, np.generic)) or kind.__module__ == "builtins":
         return True
     return any(str(base.__module__).startswith("scipy.sparse") for base in kind.__mro__)
-
-
-def _owns(backend: Backend, kind: type) -> bool:
-    names = (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
-    return not set(backend.array_types).isdisjoint(names)
 
 
 def _candidates(term: Term, call: Call, table: Table, owners: frozenset[str]) -> Iterator[Candidate]:
@@ -183,6 +196,17 @@ def _automatic(entry: Entry, call: Call, owners: frozenset[str]) -> Iterator[Can
         yield candidate
 
 
+def _measuring_matters(decision: Decision, request: Request) -> bool:
+    """Whether a long call was given to one of several devices by rates that are assumed for any of them."""
+    able = [candidate for candidate in decision.candidates if candidate.can_run and candidate.basis]
+    return (
+        len(able) > 1
+        and any(term.automatic for term in request.terms)
+        and any(candidate.basis == "assumed" for candidate in able)
+        and min(map(_seconds, able)) >= WORTH_SECONDS
+    )
+
+
 def _warn_of_unusable_hardware(decision: Decision) -> None:
     """Warn, once a backend, when what was passed over has hardware here that its software cannot use."""
     entries = registry.table().entries
@@ -209,11 +233,11 @@ def _of_entry(entry: Entry, call: Call, owners: frozenset[str]) -> Iterator[Cand
 
 
 def _on_device(entry: Entry, backend: Backend, device: Device, call: Call, owners: frozenset[str]) -> Candidate:
-    if owners and not _owns(backend, call.array_type):
+    if owners and not backend.owns(call.array_type):
         kind = f"{call.array_type.__module__}.{call.array_type.__qualname__}"
         reason = f"the input is a {kind}, which lives on {' or '.join(sorted(owners))}, and is never copied silently"
         return Candidate(device.name, backend, device, "unsupported", reason, "copy it to the host yourself")
-    if _lacks(backend, call.operation):
+    if lacks(backend, call.operation):
         return Candidate(device.name, backend, device, "unsupported", f"it has no {call.operation}")
     try:
         answer = _verdict(backend.supports(call, device))
@@ -229,17 +253,6 @@ def _on_device(entry: Entry, backend: Backend, device: Device, call: Call, owner
     if answer is not True:
         return Candidate(device.name, backend, device, "unsupported", answer)
     return Candidate(device.name, backend, device, "possible", seconds=seconds)
-
-
-_METHODS = {"sum": ("sum",), "eigsh": ("eigsh", "block_engine")}
-"""The methods of which a backend must have one of its own to have an operation."""
-
-
-def _lacks(backend: Backend, operation: str) -> bool:
-    return all(
-        getattr(getattr(backend, method), "__func__", None) is getattr(Backend, method)
-        for method in _METHODS[operation]
-    )
 
 
 def _verdict(answer: object) -> str | Literal[True]:

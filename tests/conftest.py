@@ -8,6 +8,14 @@ import pytest
 
 import dispatch
 
+os.environ["DISPATCH_CALIBRATE"] = "0"  # before anything decides: no test reads or measures unless it asks
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache_folder(tmp_path_factory):
+    """Keep the user's own cache out of reach, for the processes that tests start as well."""
+    os.environ["DISPATCH_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+
 
 @pytest.fixture(autouse=True)
 def _clean_process(monkeypatch):
@@ -20,5 +28,5 @@ def _clean_process(monkeypatch):
     dispatch.refresh()
 
 
-KEPT = {"DISPATCH_CACHE_DIR", "DISPATCH_TEST_DATA"}
+KEPT = {"DISPATCH_CACHE_DIR", "DISPATCH_CALIBRATE", "DISPATCH_TEST_DATA"}
 """Variables that say where things are, not what dispatch decides."""

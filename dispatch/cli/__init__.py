@@ -1,4 +1,4 @@
-"""The command line: ``dispatch list | sum | eigsh | explain | demo | check | new``, one file a command.
+"""The command line, one file a command: see ``dispatch --help``.
 
 Exit codes: 0 done; 1 the computation failed; 2 wrong usage or bad input; 3 no backend could run it; 130 interrupted.
 """
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from dispatch import __version__
-from dispatch.cli import check, demo, eigsh, explain, list_backends, new, sum
+from dispatch.cli import bench, calibrate, check, demo, doctor, eigsh, explain, list_backends, new, sum
 from dispatch.cli.exit_codes import DONE, FAILED, INTERRUPTED, exit_code
 from dispatch.cli.parser import Parser
 from dispatch.cli.streams import command_streams, complain, drop_unwritten_output
@@ -51,6 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="dispatch", description="One call, any hardware: sum and eigsh.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (list_backends, sum, eigsh, explain, demo, check, new):
+    for command in (list_backends, sum, eigsh, explain, demo, check, doctor, calibrate, bench, new):
         command.add_to(commands)
     return parser

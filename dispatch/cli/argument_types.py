@@ -38,6 +38,17 @@ def seed(text: str) -> int:
     return int(text)
 
 
+def positive_seconds(text: str) -> float:
+    """Return a finite number of seconds above 0."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < float("inf"):
+        raise ArgumentTypeError(f"expected a finite number of seconds above 0, not {text!r}")
+    return seconds
+
+
 def output_file(text: str) -> str:
     """Return the name of a file that can be written, so that nothing is computed in vain."""
     if not text:

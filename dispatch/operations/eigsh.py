@@ -10,6 +10,7 @@ from dispatch import context
 from dispatch.operations.call import Call, describe
 from dispatch.request import BackendLike
 from dispatch.selection import Route, select
+from dispatch.tracing import observed
 
 if TYPE_CHECKING:
     from dispatch.solvers import EigshResult
@@ -125,9 +126,10 @@ def eigsh(
         A, k, M, sigma, which, v0, ncv, maxiter, tol, return_eigenvectors, Minv, OPinv, mode, rng,
         preconditioner, callback, progress, return_info,
     )  # fmt: skip
-    route = select(call, *context.in_force(hardware_of(backend)))
+    route, decision = select(call, *context.in_force(hardware_of(backend)))
     try:
-        result = _signed(route.backend.eigsh(call.arguments["problem"], device=route.device), route)
+        with observed(decision, call):
+            result = _signed(route.backend.eigsh(call.arguments["problem"], device=route.device), route)
     except NoConvergence as error:
         error.approximations = _signed(error.approximations, route)
         raise

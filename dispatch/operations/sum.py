@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dispatch import context
+from dispatch import context, tracing
 from dispatch.operations.call import Call, describe
 from dispatch.registry import registry
 from dispatch.request import BackendLike, parse
@@ -75,17 +75,30 @@ def sum(
     np.int64(499999500000)
     """
     a = as_operand(a)
-    if (
+    plain = (
         type(a) is np.ndarray
         and (out is None or type(out) is np.ndarray)
         and (where is NO_VALUE or type(where) is np.ndarray)
-    ):
-        route = _kept_route(a, axis, dtype, out, keepdims, initial, where, backend, None)
-    elif out is None and where is NO_VALUE and (place := residence(a)) is not None:
-        route = _kept_route(a, axis, dtype, out, keepdims, initial, where, backend, (type(a), place))
-    else:
-        route = select(call_of(a, axis, dtype, out, keepdims, initial, where), *context.in_force(backend))
-    return route.backend.sum(a, axis, dtype, out, keepdims, initial, where, device=route.device)
+    )
+    place: tuple[type, Hashable] | None = None
+    if not plain and out is None and where is NO_VALUE and (home := residence(a)) is not None:
+        place = type(a), home  # of a device array
+    key: tuple[Any, ...] | None = None
+    if plain or place is not None:
+        key = _key_of(a, axis, dtype, out, keepdims, initial, where, backend, place)
+        try:
+            route: Route | None = registry.table().routes.get(key)
+        except TypeError:  # an argument that cannot be hashed, such as a list of axes
+            key = None
+        else:
+            if route is not None and not tracing.count:
+                return route.backend.sum(a, axis, dtype, out, keepdims, initial, where, device=route.device)
+    call = call_of(a, axis, dtype, out, keepdims, initial, where)
+    route, decision = select(call, *context.in_force(backend))
+    if key is not None and not tracing.logging_calls():
+        _keep(key, route)
+    with tracing.observed(decision, call):
+        return route.backend.sum(a, axis, dtype, out, keepdims, initial, where, device=route.device)
 
 
 _LITERALS = frozenset({list, tuple, int, float, complex, bool})
@@ -101,7 +114,7 @@ MOST_ROUTES = 4096
 """Decisions that are kept; beyond that they are taken anew."""
 
 
-def _kept_route(
+def _key_of(
     a: Any,
     axis: Any,
     dtype: Any,
@@ -111,27 +124,25 @@ def _kept_route(
     where: Any,
     backend: BackendLike | None,
     place: tuple[type, Hashable] | None,
-) -> Route:
-    """Return who sums plain or device arrays: one look-up finds what was decided for calls alike for `supports`.
+) -> tuple[Any, ...]:
+    """Return what calls on plain or device arrays have in common that are alike for `supports`; the request first.
 
     A device array's `place` is its class and where it lives.
     """
     request = context.current() if backend is None else parse(backend)
+    key = (request, a.dtype, a.shape, axis, dtype, keepdims, initial is NO_VALUE, place)
+    if out is None and where is NO_VALUE:
+        return key
+    return (*key, *(None if x is None or x is NO_VALUE else (x.dtype, x.shape) for x in (out, where)))
+
+
+def _keep(key: tuple[Any, ...], route: Route) -> None:
+    """Remember a decision, so that one look-up finds it, for as long as the table of backends is the same."""
     routes = registry.table().routes
-    key: tuple[Any, ...] = (request, a.dtype, a.shape, axis, dtype, keepdims, initial is NO_VALUE, place)
-    if out is not None or where is not NO_VALUE:
-        key = (*key, *(None if x is None or x is NO_VALUE else (x.dtype, x.shape) for x in (out, where)))
-    try:
-        route: Route | None = routes.get(key)
-    except TypeError:  # an argument that cannot be hashed, such as a list of axes
-        return select(call_of(a, axis, dtype, out, keepdims, initial, where), *context.in_force(backend))
-    if route is None:
-        route = select(call_of(a, axis, dtype, out, keepdims, initial, where), *context.in_force(backend))
-        if request.reusable:
-            if len(routes) >= MOST_ROUTES:
-                routes.clear()
-            routes[key] = route
-    return route
+    if key[0].reusable:
+        if len(routes) >= MOST_ROUTES:
+            routes.clear()
+        routes[key] = route
 
 
 def call_of(a: Any, axis: Any, dtype: Any, out: Any, keepdims: bool, initial: Any, where: Any) -> Call:

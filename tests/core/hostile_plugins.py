@@ -76,7 +76,8 @@ BROKEN_ANSWERS = {
     ),
     "memory of NumPy's type": (
         "import numpy; return [dispatch.Device('mine:0', memory=numpy.int64(5))]",
-        "expected a kind of cpu, gpu, accelerator, simulator, a description that is a string, and the memory as an int",
+        "expected a kind of cpu, gpu, accelerator, simulator, a description and a driver that are strings, the memory "
+        "as an int or None, and the profile as a Profile or None",
     ),
     "an unknown kind": ("return [dispatch.Device('mine:0', 'toaster')]", "kind='toaster'"),
 }

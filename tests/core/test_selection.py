@@ -378,9 +378,10 @@ def test_explanation_is_readable_and_plain(register):
     decision = dispatch.explain("sum", ONES, backend="a,cpu")
     lines = str(decision).splitlines()
     assert lines[0] == "sum: runs on cpu:0 (backend='a,cpu')"
-    assert lines[1].split() == ["candidate", "verdict", "estimate", "reason"]
-    assert lines[2].split() == ["a:0", "unsupported", "-", "never"]
-    assert lines[3].split()[:2] == ["cpu:0", "chosen"]
+    assert lines[1].split() == ["candidate", "device", "verdict", "estimate", "rates", "reason"]
+    assert lines[2].split() == ["a:0", "fake", "a", "0", "unsupported", "-", "-", "never"]
+    assert lines[3].startswith("  cpu:0 ")
+    assert " chosen " in lines[3]
     plain = decision.to_dict()
     assert plain["chosen"] == "cpu:0"
     assert plain["error"] is None

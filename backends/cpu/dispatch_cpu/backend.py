@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from dispatch.backend import Backend, Device
+from dispatch.backend import Backend, Device, Profile
 from dispatch.devices import on_cuda
+from dispatch_cpu.parallel import cores
 from dispatch_cpu.sum import NO_VALUE, sum_array
 
 if TYPE_CHECKING:
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
     from dispatch.solvers import BlockEngine, EigenProblem
 
 
-BYTES_PER_SECOND = 10e9
-"""A cautious figure for the memory bandwidth that one process gets."""
-
-CALL_SECONDS = 2e-6
-"""What the smallest call costs."""
-
-TYPICAL_PASSES_OF_EIGSH = 400
-"""How often a typical solution multiplies by the matrix."""
+def _typical_profile() -> Profile:
+    """Return cautious figures for this many cores."""
+    return Profile(
+        call_seconds=2e-6,
+        launch_seconds=2e-5,
+        read_bandwidth=10e9,
+        spmm_rate=0.5e9 * cores(),
+        dense_rate=2e9 * cores(),
+    )
 
 
 class CpuBackend(Backend):
@@ -36,7 +38,7 @@ class CpuBackend(Backend):
 
     def probe(self) -> Sequence[Device]:
         """Return the one device: all cores that this process may use."""
-        return (Device("cpu:0", "cpu", f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"),)
+        return (Device("cpu:0", "cpu", f"{_model()}, {cores()} cores", profile=_typical_profile()),)
 
     def supports(self, call: Call, device: Device) -> str | Literal[True]:
         """Return True, unless the operand's data is on a device."""
@@ -44,10 +46,12 @@ class CpuBackend(Backend):
             return "the operand is on a CUDA device and is never copied silently; copy it to the host yourself"
         return True
 
-    def cost(self, call: Call, device: Device) -> float:
-        """Return the time to read the operand from memory, as often as the operation reads it."""
-        passes = 1 if call.operation == "sum" else TYPICAL_PASSES_OF_EIGSH
-        return CALL_SECONDS + passes * call.nbytes / BYTES_PER_SECOND
+    def calibrate(self, device: Device) -> Profile:
+        """Measure with the compiled kernels, which are loaded in the background."""
+        from dispatch.hardware.measurement import measure
+        from dispatch_cpu import kernels
+
+        return measure(self, device, kernels.wait)
 
     def sum(
         self,
@@ -74,3 +78,13 @@ class CpuBackend(Backend):
         from dispatch_cpu.engine import CpuEngine
 
         return CpuEngine(problem)
+
+
+def _model() -> str:
+    """Return the processor's model as the system tells it; not every system knows more than the architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, "") or platform.processor() or platform.machine()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from dispatch.backend import Backend, Device
+from dispatch.backend import Backend, Device, Profile
 from dispatch.devices import dlpack_device, on_cuda
 from dispatch_cuda.devices import CudaDevice, device_of_pointer, find_devices
 from dispatch_cuda.faults import FORK
@@ -19,23 +19,14 @@ if TYPE_CHECKING:
     from dispatch.solvers import BlockEngine, EigenProblem
     from dispatch_cuda.runtime import Runtime
 
-LAUNCH_SECONDS = 2e-5
-"""What it takes to start a kernel and to see its result."""
+TYPICAL_PROFILE = Profile(
+    call_seconds=1e-4, launch_seconds=4e-5, read_bandwidth=200e9, spmm_rate=20e9, dense_rate=100e9,
+    upload_bandwidth=8e9, download_bandwidth=8e9,
+)  # fmt: skip
+"""Cautious figures for a GPU, until they are measured: copies from memory that is not page-locked go at 8 GB/s."""
 
-BYTES_PER_SECOND = 200e9
-"""A cautious figure for the bandwidth of a GPU's memory."""
-
-TRANSFER_BYTES_PER_SECOND = 8e9
-"""Bandwidth of a copy to the device from memory that is not page-locked: less than the CPU reads it with."""
-
-TYPICAL_PASSES_OF_EIGSH = 400
-"""How often a typical solution multiplies by the matrix."""
-
-TYPICAL_LAUNCHES_OF_EIGSH = 2000
-"""How many kernels it starts."""
-
-SIMULATED_SECONDS = 1e3
-"""What a call costs in the simulator."""
+SIMULATED_PROFILE = Profile(call_seconds=1e3, launch_seconds=1e2, read_bandwidth=1e6, spmm_rate=1e5, dense_rate=1e5)
+"""Of Numba's simulator: a thread of a kernel is a thread of Python."""
 
 
 class CudaBackend(Backend):
@@ -61,7 +52,14 @@ class CudaBackend(Backend):
         FORK.started()
         self._devices = {f"cuda:{index}": device for index, device in enumerate(found)}
         return [
-            Device(name, "simulator" if device.simulated else "gpu", str(device), device.memory or None)
+            Device(
+                name,
+                "simulator" if device.simulated else "gpu",
+                str(device),
+                device.memory or None,
+                str(device.driver),
+                SIMULATED_PROFILE if device.simulated else TYPICAL_PROFILE,
+            )
             for name, device in self._devices.items()
         ]
 
@@ -80,15 +78,6 @@ class CudaBackend(Backend):
         if on_cuda(call.operand):
             return why_not_device_sum(call, self._devices[device.name], len(self._devices)) or True
         return why_not_host_sum(call) or True
-
-    def cost(self, call: Call, device: Device) -> float:
-        """Return the time for the launches, for reading the operand as often as needed, and to get it there."""
-        if device.kind == "simulator":
-            return SIMULATED_SECONDS
-        eigsh = call.operation == "eigsh"
-        passes, launches = (TYPICAL_PASSES_OF_EIGSH, TYPICAL_LAUNCHES_OF_EIGSH) if eigsh else (1, 2)
-        transfer = 0.0 if on_cuda(call.operand) else call.nbytes / TRANSFER_BYTES_PER_SECOND
-        return launches * LAUNCH_SECONDS + passes * call.nbytes / BYTES_PER_SECOND + transfer
 
     def sum(
         self,

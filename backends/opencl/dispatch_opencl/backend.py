@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from dispatch.backend import Backend, Device
+from dispatch.backend import Backend, Device, Profile
 from dispatch.devices import on_cuda
 from dispatch_opencl.devices import describe, find_devices
 from dispatch_opencl.faults import FORK
@@ -20,20 +20,24 @@ if TYPE_CHECKING:
     from dispatch.solvers import BlockEngine, EigenProblem
     from dispatch_opencl.runtime import Runtime
 
-LAUNCH_SECONDS = {"cpu": 1e-4, "gpu": 2e-5, "accelerator": 1e-4, "simulator": 1.0}
-"""What it takes to start a kernel and to see its result."""
-
-BYTES_PER_SECOND = {"cpu": 5e9, "gpu": 200e9, "accelerator": 10e9, "simulator": 1e6}
-"""Cautious figures for the memory bandwidth; a CPU's is half of what the CPU backend counts with."""
-
-TRANSFER_BYTES_PER_SECOND = 10e9
-"""Bandwidth to a device with its own memory."""
+TYPICAL_PROFILES = {
+    "cpu": Profile(
+        call_seconds=2e-4, launch_seconds=1.5e-4, read_bandwidth=5e9, spmm_rate=0.5e9, dense_rate=1e9
+    ),
+    "gpu": Profile(
+        call_seconds=1e-4, launch_seconds=2e-5, read_bandwidth=200e9, spmm_rate=20e9, dense_rate=100e9,
+        upload_bandwidth=8e9, download_bandwidth=8e9,
+    ),
+    "accelerator": Profile(
+        call_seconds=2e-4, launch_seconds=1e-4, read_bandwidth=10e9, spmm_rate=1e9, dense_rate=4e9,
+        upload_bandwidth=8e9, download_bandwidth=8e9,
+    ),
+    "simulator": Profile(call_seconds=1.0, launch_seconds=1.0, read_bandwidth=1e6, spmm_rate=1e5, dense_rate=1e5),
+}  # fmt: skip
+"""Cautious figures for each kind of device, until they are measured; a CPU's are below those of the CPU backend."""
 
 QUEUES_KEPT = 8
 """Queues of callers for which programs are kept."""
-
-TYPICAL_PASSES_OF_EIGSH = 400
-"""How often a typical solution multiplies by the matrix."""
 
 
 class OpenCLBackend(Backend):
@@ -66,7 +70,14 @@ class OpenCLBackend(Backend):
         self._devices = {f"opencl:{index}": device for index, device in enumerate(found)}
         self._traits_of.clear()
         return [
-            Device(name, kind_of(device), describe(device), device.global_mem_size)
+            Device(
+                name,
+                kind_of(device),
+                describe(device),
+                device.global_mem_size,
+                f"{device.platform.version.strip()}, {device.driver_version.strip()}",
+                TYPICAL_PROFILES[kind_of(device)],
+            )
             for name, device in self._devices.items()
         ]
 
@@ -92,12 +103,6 @@ class OpenCLBackend(Backend):
         """Return the device of an array's queue; an array without one is refused by `sum`, whatever was decided."""
         queue = array.queue
         return None if queue is None else queue.device
-
-    def cost(self, call: Call, device: Device) -> float:
-        """Return the time for the launches, for reading the operand as often as needed, and to get it there."""
-        passes = 1 if call.operation == "sum" else TYPICAL_PASSES_OF_EIGSH
-        transfer = 0.0 if device.kind == "cpu" else call.nbytes / TRANSFER_BYTES_PER_SECOND
-        return passes * (LAUNCH_SECONDS[device.kind] + call.nbytes / BYTES_PER_SECOND[device.kind]) + transfer
 
     def sum(
         self,
