@@ -1,0 +1,81 @@
+"""The direct solution of small problems: it keeps the promise of the iteration, whatever M."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.sparse as sp
+import scipy.sparse.linalg as sla
+
+import dispatch
+
+
+def excess(A, M, w, v):
+    """The largest residual, in units of what is promised."""
+    sizes = (np.linalg.norm(A, 2) + np.linalg.norm(M, 2) * abs(w)) * np.linalg.norm(v, axis=0)
+    return (np.linalg.norm(A @ v - M @ v * w, axis=0) / sizes).max() / (32 * np.finfo(float).eps)
+
+
+def random_symmetric(n):
+    A = np.random.default_rng(2).standard_normal((n, n))
+    return A + A.T
+
+
+def with_condition(power, n=100):
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
+    M = Q * np.logspace(0, -power, n) @ Q.T
+    return (M + M.T) / 2
+
+
+@pytest.mark.parametrize("k", [3, 40])
+@pytest.mark.parametrize("arguments", [dict(sigma=0.3), dict(sigma=0.3, mode="cayley"), dict(which="SM"), {}])
+@pytest.mark.parametrize("power", [4, 10, 13])
+def test_an_ill_conditioned_M_costs_no_digits(power, arguments, k):
+    A, M = random_symmetric(100), with_condition(power)
+    w, v, info = dispatch.eigsh(A, k, M=M, return_info=True, **arguments)
+    assert info.status == "converged"
+    assert excess(A, M, w, v) < 1
+    # Vectors that lie in M's small part are as orthogonal as its condition number allows.
+    assert abs(v.T @ M @ v - np.eye(k)).max() < 10.0 ** (power - 14)
+
+
+def test_an_ill_conditioned_A_costs_no_digits_in_buckling_mode():
+    A, M = with_condition(10), random_symmetric(100)
+    w, v, info = dispatch.eigsh(A, 3, M=M, sigma=0.2, mode="buckling", return_info=True)
+    assert info.status == "converged"
+    assert excess(A, M, w, v) < 1
+
+
+@pytest.mark.parametrize("arguments", [dict(sigma=0), dict(which="SA"), dict(which="LA")])
+def test_a_graded_mesh_is_solved_to_the_last_digits(arguments):
+    n, h = 256, np.logspace(0, -6, 257)
+    A = sp.diags_array([-1 / h[1:-1], 1 / h[:-1] + 1 / h[1:], -1 / h[1:-1]], offsets=[-1, 0, 1])
+    mass = (h[:-1] + h[1:]) / 2
+    right = np.linalg.eigvalsh(A.toarray() / np.sqrt(np.outer(mass, mass)))
+    w = dispatch.eigsh(A, 4, M=sp.diags_array(mass), **arguments)[0]
+    np.testing.assert_allclose(w, right[n - 4 :] if arguments.get("which") == "LA" else right[:4], rtol=1e-12)
+
+
+def test_residuals_are_those_of_the_matrix_that_was_given():
+    A = random_symmetric(60)
+    skew = np.triu(np.random.default_rng(1).standard_normal((60, 60)), 1) * 1e-15 * abs(A).max()
+    for matrix in (A + skew, sla.aslinearoperator(A + skew)):
+        w, v, info = dispatch.eigsh(matrix, 3, return_info=True)
+        np.testing.assert_allclose(info.residual_norms, np.linalg.norm((A + skew) @ v - v * w, axis=0), rtol=1e-2)
+
+
+def test_a_limit_that_is_not_met_is_reported():
+    A = random_symmetric(60)
+    scale = np.linalg.norm(A, 2) * np.finfo(float).eps
+    skew = np.linalg.qr(np.random.default_rng(1).standard_normal((60, 60)))[0]
+    skew = (skew - skew.T) / 2
+    assert dispatch.eigsh(A + 60 * scale * skew, 3, return_info=True)[2].status == "floor"
+    with pytest.raises(dispatch.NoConvergence, match=r"0 of 3 eigenpairs converged.*A or M not quite Hermitian"):
+        dispatch.eigsh(A + 300 * scale * skew, 3)
+
+
+def test_the_whole_spectrum_of_an_ill_conditioned_pencil_is_complete():
+    A, M = random_symmetric(30), with_condition(8, 30)
+    with pytest.warns(RuntimeWarning, match="k = 30 >= n = 30"):
+        w, _, info = dispatch.eigsh(A, 30, M=M, return_info=True)
+    np.testing.assert_allclose(w, scipy.linalg.eigvalsh(A, M), rtol=1e-4)
+    assert info.status == "floor"
