@@ -109,7 +109,7 @@ def eigsh(
     Notes
     -----
     A pair counts as converged when its residual, computed anew from the returned vector, is at most
-    ``max(tol |λ|, 32 ε ‖A‖)`` times the vector's norm, ε being the precision of the arithmetic.
+    ``max(tol |λ| ‖M x‖, 32 ε (‖A‖ + |λ| ‖M‖) ‖x‖)``, ε being the precision of the arithmetic.
 
     Examples
     --------

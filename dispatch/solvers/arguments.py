@@ -13,7 +13,7 @@ from scipy.sparse import csr_array, issparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from dispatch.caller import warn_caller
-from dispatch.solvers.checks import Checked, check_indices
+from dispatch.solvers.checks import Checked, check_finite, check_indices
 from dispatch.solvers.problem import WORKING_DTYPE, EigenProblem, Mode, Operand, Which
 
 
@@ -78,7 +78,7 @@ def prepare(
         maxiter=_positive("maxiter", maxiter),
         tol=max(_finite("tol", tol), 0.0),
         return_eigenvectors=bool(return_eigenvectors),
-        rng=np.random.default_rng(0 if rng is None else rng),
+        rng=_generator(rng),
         preconditioner=_preconditioner(preconditioner, n, dtype),
         callback=callback,
         progress=bool(progress),
@@ -90,6 +90,8 @@ def as_operand(name: str, matrix: Any) -> Operand:
     """Return a square matrix as sparse rows, as a dense array, or as an operator, whichever it is by nature."""
     operand: Operand
     if issparse(matrix):
+        if len(matrix.shape) != 2:
+            raise ValueError(f"{name} has shape {matrix.shape}, expected a square matrix (n, n) with n >= 1")
         check_indices(name, matrix)
         operand = _csr(matrix)
     elif isinstance(matrix, LinearOperator):
@@ -99,7 +101,10 @@ def as_operand(name: str, matrix: Any) -> Operand:
     else:
         if np.ma.is_masked(matrix):
             raise ValueError(f"{name} has masked elements, expected a matrix without gaps: fill them first")
-        operand = np.asarray(matrix)
+        try:
+            operand = np.asarray(matrix)
+        except ValueError as error:
+            raise ValueError(f"{name} is not a matrix: {error}") from None
     if len(operand.shape) != 2 or operand.shape[0] != operand.shape[1] or operand.shape[0] == 0:
         raise ValueError(f"{name} has shape {tuple(operand.shape)}, expected a square matrix (n, n) with n >= 1")
     return operand
@@ -112,12 +117,17 @@ def _same_shape(name: str, operand: Operand, n: int) -> Operand:
 
 
 def _working_dtype(A: Operand, M: Operand | None) -> np.dtype[Any]:
-    given = [np.dtype(operand.dtype) for operand in (A, M) if operand is not None and operand.dtype is not None]
-    if any(dtype.kind not in "biufc" for dtype in given):
-        raise TypeError(f"A has dtype {given[0]}, expected a numeric one: convert it with A.astype(float)")
+    operands = {"A": A, "M": M}
+    types = {name: np.dtype(of.dtype) for name, of in operands.items() if of is not None and of.dtype is not None}
+    for name, dtype in types.items():
+        if dtype.kind not in "biufc":
+            raise TypeError(f"{name} has dtype {dtype}, expected a numeric one: convert it with {name}.astype(float)")
+        if dtype.kind in "fc" and dtype.char not in WORKING_DTYPE:
+            raise ValueError(
+                f"{name} has dtype {dtype}, expected float32, float64, complex64 or complex128: convert it"
+            )
+    given = types.values()
     together = np.result_type(*(WORKING_DTYPE.get(d.char, np.float64) if d.kind in "biu" else d for d in given))
-    if together.char not in WORKING_DTYPE:
-        raise ValueError(f"A has dtype {together}, expected float32, float64, complex64 or complex128: convert it")
     return np.dtype(WORKING_DTYPE[together.char])
 
 
@@ -130,10 +140,7 @@ def _csr(matrix: Any) -> csr_array:
 
 def _whole_spectrum(k: Any, n: int, A: Operand, M: Operand | None) -> bool:
     """Check k, and return whether it asks for all eigenvalues."""
-    try:
-        k = operator.index(k)
-    except TypeError:
-        raise TypeError(f"k is {k!r}, expected an integer") from None
+    k = _integer("k", k)
     if k < 1:
         raise ValueError(f"k is {k}, expected 1 <= k < n = {n}")
     if k < n:
@@ -164,10 +171,14 @@ def _check_transformation(M: Operand | None, sigma: float | None, mode: str, Min
 
 
 def _finite(name: str, value: Any) -> float:
+    wrong = TypeError(f"{name} is {value!r}, expected a real number")
+    # float() would read text, and NumPy's complex numbers without their imaginary parts.
+    if isinstance(value, (str, bytes)) or np.iscomplexobj(value):
+        raise wrong
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} is {value!r}, expected a real number") from None
+        raise wrong from None
     if not math.isfinite(number):
         raise ValueError(f"{name} is {number}, expected a finite number")
     return number
@@ -176,21 +187,42 @@ def _finite(name: str, value: Any) -> float:
 def _positive(name: str, value: int | None) -> int | None:
     if value is None:
         return None
-    if value < 1:
-        raise ValueError(f"{name} is {value}, expected at least 1")
-    return operator.index(value)
+    number = _integer(name, value)
+    if number < 1:
+        raise ValueError(f"{name} is {number}, expected at least 1")
+    return number
+
+
+def _integer(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, expected an integer") from None
 
 
 def _basis_size(ncv: int | None, k: int) -> int | None:
-    if ncv is not None and ncv <= k:
-        raise ValueError(f"ncv is {ncv}, expected more than k = {k}")
-    return None if ncv is None else operator.index(ncv)
+    if ncv is None:
+        return None
+    size = _integer("ncv", ncv)
+    if size <= k:
+        raise ValueError(f"ncv is {size}, expected more than k = {k}")
+    return size
+
+
+def _generator(rng: Any) -> np.random.Generator:
+    try:
+        return np.random.default_rng(0 if rng is None else rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"rng is {rng!r}, expected a seed, a numpy.random.Generator or None: {error}") from None
 
 
 def _inverse(name: str, inverse: Any, n: int) -> LinearOperator | None:
     if inverse is None:
         return None
-    inverse = aslinearoperator(inverse)
+    try:
+        inverse = aslinearoperator(inverse)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {inverse!r}, expected a matrix or a LinearOperator") from None
     if inverse.shape != (n, n):
         raise ValueError(f"{name} has shape {inverse.shape}, expected ({n}, {n}), the shape of A")
     return inverse
@@ -228,6 +260,10 @@ def _preconditioner(preconditioner: Any, n: int, dtype: np.dtype[Any]) -> Any:
             )
         return preconditioner
     operand = _same_shape("preconditioner", as_operand("preconditioner", preconditioner), n)
+    if dtype.kind != "c" and operand.dtype is not None and np.dtype(operand.dtype).kind == "c":
+        raise ValueError("preconditioner is complex and A is real: a real problem takes a real one")
+    if not isinstance(operand, LinearOperator):
+        check_finite("preconditioner", operand.data if isinstance(operand, csr_array) else operand)
     return _convert("preconditioner", operand, dtype)
 
 

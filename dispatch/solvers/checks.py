@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,9 @@ from dispatch.solvers.problem import EigenProblem
 ROUNDING = 1000
 """Asymmetry that passes as rounding, in units of the matrix's precision times its largest element."""
 
+EXPONENTS = {"f": 120, "d": 960}
+"""Largest binary exponents, either way, of what the eigenvalues are made of: beyond, they may leave the arithmetic."""
+
 
 def check_values(problem: EigenProblem) -> None:
     """Raise ValueError unless A and M are finite and symmetric, or Hermitian.
@@ -22,26 +27,52 @@ def check_values(problem: EigenProblem) -> None:
     Explicit matrices are compared with their transposes element by element. An operator is asked for two products:
     ``xᴴ(A y)`` and ``(A x)ᴴ y`` differ for random x and y, with probability one, unless it is Hermitian.
     """
+    sizes = {}
     for name, operand in (("A", problem.A), ("M", problem.M)):
         if operand is None:
             continue
         if isinstance(operand, LinearOperator):
             asymmetry, size = _probe(operand, problem)
         else:
-            _check_finite(name, operand.data if isinstance(operand, csr_array) else operand)
+            check_finite(name, operand.data if isinstance(operand, csr_array) else operand)
             asymmetry, size = _compare(operand)
-        eps = np.finfo(operand.dtype).eps if np.dtype(operand.dtype).kind in "fc" else problem.eps
+        # An operator may be declared in single precision where the problem is double; half is computed in double.
+        eps = np.finfo(operand.dtype).eps if np.dtype(operand.dtype).char in "fF" else problem.eps
         if asymmetry > ROUNDING * eps * size:
             adjective, adjoint = ("Hermitian", ".conj().T") if problem.dtype.kind == "c" else ("symmetric", ".T")
+            cause = ""
+            if isinstance(operand, LinearOperator) and asymmetry <= ROUNDING * float(np.finfo(np.float32).eps) * size:
+                cause = "; give it the dtype float32 if its products are no more accurate than that"
             raise ValueError(
                 f"{name} is not {adjective}: {name} and its transpose differ by {asymmetry:.3g}, where the largest "
                 f"element is {size:.3g}; use ({name} + {name}{adjoint}) / 2 if it ought to be, "
-                "or scipy.sparse.linalg.eigs for the eigenvalues of a nonsymmetric matrix"
+                f"or scipy.sparse.linalg.eigs for the eigenvalues of a nonsymmetric matrix{cause}"
             )
+        sizes[name] = size
+    _check_scale(sizes, problem)
     check_definite(problem)
 
 
-def _check_finite(name: str, elements: NDArray[Any]) -> None:
+def _check_scale(sizes: dict[str, float], problem: EigenProblem) -> None:
+    """Raise ValueError where the arithmetic has too few exponents left."""
+    exponents = {name: math.frexp(size)[1] for name, size in sizes.items()}
+    for name, exponent in exponents.items():
+        if abs(exponent) > EXPONENTS["d"]:
+            raise ValueError(
+                f"{name} has elements of the size {sizes[name]:.3g}, near the end of the range of float64: multiply it "
+                f"by 2.0 ** {max(-1000, min(-exponent, 1000))}, and divide what is computed by it"
+            )
+    ratio = exponents["A"] - exponents.get("M", 0)
+    if "M" in sizes and sizes["A"] and abs(ratio) > EXPONENTS[np.result_type(problem.dtype.char.lower()).char]:
+        raise ValueError(
+            f"A is of the size {sizes['A']:.3g} and M of {sizes['M']:.3g}: their eigenvalues are beyond the range of "
+            f"{problem.dtype}; multiply A by 2.0 ** {-exponents['A']} and M by 2.0 ** {-exponents['M']}, which divides "
+            f"them by 2 ** {ratio}"
+        )
+
+
+def check_finite(name: str, elements: NDArray[Any]) -> None:
+    """Raise ValueError unless all elements are finite."""
     if not np.isfinite(elements).all():
         bad = int(np.count_nonzero(~np.isfinite(elements)))
         raise ValueError(f"{name} contains NaN or infinity in {bad} of its elements, expected finite numbers")
@@ -62,14 +93,19 @@ def _probe(operator: LinearOperator, problem: EigenProblem) -> tuple[float, floa
     X /= np.linalg.norm(X, axis=0)
     AX = np.asarray(operator.matmat(X.astype(problem.dtype)))
     x, y, Ax, Ay = X[:, 0], X[:, 1], AX[:, 0], AX[:, 1]
-    return float(abs(np.vdot(x, Ay) - np.vdot(Ax, y))), float(np.linalg.norm(AX, axis=0).max())
+    # Squares of what is finite may not be: norms are those of the vectors divided by their largest elements.
+    largest = float(abs(AX).max()) or 1.0
+    asymmetry = abs(np.vdot(x, Ay / largest) - np.vdot(Ax / largest, y))
+    return float(asymmetry * largest), float(np.linalg.norm(AX / largest, axis=0).max() * largest)
 
 
 def check_indices(name: str, matrix: Any) -> None:
     """Raise ValueError when a sparse matrix points outside itself: compiled code would follow it there."""
     try:
         if matrix.format in ("csr", "csc", "bsr"):
-            matrix.check_format(full_check=True)
+            # The check drops what is stored behind the last row, and converts indices: on a copy of the object, which
+            # shares the arrays.
+            copy(matrix).check_format(full_check=True)
     except ValueError as error:
         raise ValueError(f"{name} is not a well-formed {matrix.format} matrix: {error}") from None
     for indices, size in zip(matrix.coords, matrix.shape, strict=True) if matrix.format == "coo" else ():
@@ -128,13 +164,34 @@ class Checked(LinearOperator):  # type: ignore[misc]
         self._name, self._operator, self._complex = name, operator, dtype.kind == "c"
 
     def _matmat(self, X: NDArray[Any]) -> NDArray[Any]:
-        Y = np.array(self._operator.matmat(X.copy()))
+        Y = self._product(X)
         if Y.shape != (self.shape[0], X.shape[1]):
             raise ValueError(f"{self._name}: the operator returned shape {Y.shape} for a block of shape {X.shape}")
         if np.iscomplexobj(Y) and not self._complex:
             raise ValueError(f"{self._name}: the operator returned complex numbers, and its dtype is {self.dtype}")
         if not np.isfinite(Y).all():
             raise ValueError(f"{self._name}: the operator returned NaN or infinity for a finite block of vectors")
+        return Y
+
+    def _product(self, X: NDArray[Any]) -> NDArray[Any]:
+        """Return what the operator makes of the block; where it has no `matmat`, of one column after the other.
+
+        SciPy would stack what `matvec` returns, perhaps the same buffer each time, when all columns are done.
+        """
+        if getattr(self._operator, "_CustomLinearOperator__matmat_impl", self._operator) is None or (
+            type(self._operator)._matmat is LinearOperator._matmat
+        ):
+            columns = [np.array(self._operator._matvec(x.copy())) for x in X.T]
+            for y in columns:
+                if y.size != self.shape[0] or y.dtype.kind not in "biufc":
+                    raise ValueError(
+                        f"{self._name}: the operator returned an array of shape {y.shape} and dtype {y.dtype} for a "
+                        f"vector, expected {self.shape[0]} numbers"
+                    )
+            return np.stack([y.ravel() for y in columns], axis=1)
+        Y = np.array(self._operator._matmat(X.copy()))
+        if Y.dtype.kind not in "biufc":
+            raise ValueError(f"{self._name}: the operator returned an array of dtype {Y.dtype}, expected numbers")
         return Y
 
     def _matvec(self, x: NDArray[Any]) -> NDArray[Any]:

@@ -28,26 +28,41 @@ def conclude(
     NoConvergence
         When there is a reason `why` the run ended before all pairs were accurate.
     """
-    values = values.astype(problem.dtype.char.lower())
+    values = rounded(problem, values)
     if why:
         done, norms = int(accurate.sum()), info.residual_norms
+        stopped = info.status == "stopped"
+        advice = "" if stopped else ". Raise maxiter, ask for a larger tol, or give a preconditioner"
         raise NoConvergence(
             f"{done} of {problem.k} eigenpairs converged in {info.iterations} iterations, then {why}; the largest "
-            f"residual norm is {norms.max():.3g}. Raise maxiter, ask for a larger tol, or give a preconditioner",
-            EigshResult(values, vectors, info),
-            accurate,
+            f"residual norm is {norms.max():.3g}{advice}",
+            in_scipy_order(problem, EigshResult(values, vectors, info)),
+            accurate[_scipy_order(problem, values)],
         )
     return EigshResult(values, vectors, info)
 
 
+def rounded(problem: EigenProblem, values: NDArray[np.float64]) -> NDArray[Any]:
+    """Return the eigenvalues in the problem's precision, or raise ValueError where its range is exceeded."""
+    with np.errstate(over="ignore"):
+        converted = values.astype(problem.dtype.char.lower())
+    lost = np.isfinite(values) & ~np.isfinite(converted)
+    if lost.any():
+        raise ValueError(
+            f"A has an eigenvalue of {values[lost][0]:.3g}, beyond the range of {converted.dtype}: convert A to float64"
+        )
+    return converted
+
+
 def in_scipy_order(problem: EigenProblem, result: EigshResult) -> EigshResult:
     """Return the pairs in the order of SciPy's real problems: ascending; without vectors LM, SM and SA differ."""
-    values = result.eigenvalues
+    order = _scipy_order(problem, result.eigenvalues)
+    info = dataclasses.replace(result.info, residual_norms=result.info.residual_norms[order])
+    return EigshResult(result.eigenvalues[order], result.eigenvectors[:, order], info)
+
+
+def _scipy_order(problem: EigenProblem, values: NDArray[Any]) -> NDArray[np.intp]:
     if problem.return_eigenvectors or problem.sigma is not None or problem.which in ("LA", "BE"):
-        order = np.argsort(values, kind="stable")
-    else:
-        # Least wanted first for LM, and for SA and SM descending, as ARPACK leaves them.
-        order = wanted_first(values, problem.which)[::-1]
-    info = result.info
-    norms = info.residual_norms[order]
-    return EigshResult(values[order], result.eigenvectors[:, order], dataclasses.replace(info, residual_norms=norms))
+        return np.argsort(values, kind="stable")
+    # Least wanted first for LM, and for SA and SM descending, as ARPACK leaves them.
+    return wanted_first(values, problem.which)[::-1]

@@ -10,9 +10,9 @@ from scipy.linalg import LinAlgError, eigh
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
-from dispatch.solvers.conclusion import conclude
+from dispatch.solvers.conclusion import conclude, rounded
 from dispatch.solvers.convergence import FLOOR
-from dispatch.solvers.inverses import DenseFactors, SingularShiftError
+from dispatch.solvers.inverses import MOVES, SINGULAR, DenseFactors, SingularShiftError
 from dispatch.solvers.problem import EigenProblem, Operand
 from dispatch.solvers.rayleigh_ritz import wanted_first
 from dispatch.solvers.result import EigshInfo, EigshResult
@@ -58,7 +58,7 @@ def solve_dense(problem: EigenProblem, reason: str) -> EigshResult:
     scaled_A, scaled_M = _hermitian(A / scale), None if M is None else _hermitian(M / scale_M)
     sigma = None if problem.sigma is None else problem.sigma * (scale_M / scale)
     values, X = _pairs(problem, scaled_A, scaled_M, sigma)
-    values = (values * (scale / scale_M)).astype(problem.dtype.char.lower())
+    values = rounded(problem, values * (scale / scale_M))
     X = (X / np.sqrt(scale if problem.mode == "buckling" else scale_M)).astype(problem.dtype)
     norms, limits = _residuals(problem, A, M, values, X)
     accurate = norms <= limits
@@ -188,9 +188,11 @@ def _by_inverse(
         least = d[0] / abs(d).max()
         raise ValueError(f"{name} is not positive semidefinite: it has an eigenvalue of {least:.3g} times its norm")
     rank = d > len(A) * eps * d[-1]
+    if not rank.any():
+        raise ValueError(f"{name} is zero, and no eigenvalue is finite")
     L = V[:, rank] * np.sqrt(d[rank])
     unit = 100 * eps * float(abs(A).sum(axis=1).max())
-    for steps in (0, 1, 10):
+    for steps in MOVES:
         C = A - (sigma - steps * unit) * M
         try:
             Y = DenseFactors(C).solve(L)
@@ -199,10 +201,7 @@ def _by_inverse(
         if abs(Y).max() * abs(C).max() < abs(L).max() / eps:
             break
     else:
-        raise ValueError(
-            "A - sigma M is singular for sigma and for shifts nearby: A and M have a null vector in common, so that "
-            "every number is an eigenvalue"
-        )
+        raise ValueError(f"A - sigma M is singular for sigma and for shifts nearby: {SINGULAR}")
     K = L.conj().T @ Y
     theta, Z = eigh((K + K.conj().T) / 2, check_finite=False, driver="evd")
     X = Y @ Z / np.where(theta == 0.0, 1.0, theta)

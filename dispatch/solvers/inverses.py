@@ -14,6 +14,14 @@ from scipy.linalg import get_lapack_funcs, lu_solve
 from scipy.sparse import csc_array, csr_array
 from scipy.sparse.linalg import LinearOperator, minres, splu
 
+MOVES = (0, 1, 10, 100, 1000)
+"""How far a shift that is an eigenvalue is moved until ``A - σ M`` is not singular, in units near the precision."""
+
+SINGULAR = (
+    "give another sigma; where A and M have a null vector in common, every number is an eigenvalue, and none will do"
+)
+"""What to do when no move helps."""
+
 
 class SingularShiftError(Exception):
     """The shift is an eigenvalue, as far as the arithmetic can tell."""

@@ -26,6 +26,9 @@ def observer(
 
         def observe(state: Iteration) -> bool:
             state = present(state)
+            # The history keeps what the callback sees.
+            for array in (state.ritz_values, state.residual_norms):
+                array.flags.writeable = False
             history.append(state)
             if bar is not None:
                 bar.n = state.converged

@@ -74,7 +74,9 @@ def _exponent(operand: Operand | None, problem: EigenProblem) -> int:
         return 0
     if isinstance(operand, LinearOperator):
         x = np.random.default_rng(1).standard_normal((problem.n, 1))
-        size = float(np.linalg.norm(operand.matmat((x / np.linalg.norm(x)).astype(problem.dtype))))
+        y = operand.matmat((x / np.linalg.norm(x)).astype(problem.dtype))
+        largest = float(abs(y).max()) or 1.0
+        size = float(np.linalg.norm(y / largest)) * largest
     else:
         elements = operand.data if isinstance(operand, csr_array) else operand
         size = float(abs(elements).max()) if elements.size else 0.0

@@ -162,8 +162,12 @@ class _TransformedRun:
         kept = problem.k + guards(problem.k)
         X = self._engine.upload(start_vectors(problem, kept))
         if self._pencil.generalized:
-            # Where M is singular, only what the inverse returns lies in the space of the finite eigenvalues.
-            X = self._pencil.apply_inverse(X, kept)
+            # Where M is singular, or A for buckling, only what the inverse returns lies in the space of the finite
+            # eigenvalues.
+            X = self._pencil.solve(self._pencil.apply_M(X), kept)
+            rank = orthonormalize(self._pencil, X, kept)[2]
+            if rank < kept:
+                return self._of_low_rank(rank, kept)
         iterations = 0
         for tol in (problem.tol / 10, 0.0) if problem.tol else (0.0,):
             outcome = self._iterate(X, kept, tol)
@@ -177,6 +181,13 @@ class _TransformedRun:
         if rescue and outcome.status != "stopped" and not pairs.accurate.all():
             return solve_dense(problem, f"the transformed LOBPCG was not accurate after {iterations} iterations")
         return self._conclude(pairs, outcome.status, iterations)
+
+    def _of_low_rank(self, rank: int, kept: int) -> EigshResult:
+        problem = self._problem
+        reason = f"{self._pencil.metric} has rank {rank}, too little for {kept} vectors"
+        if problem.n > RESCUE_BELOW:
+            raise ValueError(f"{reason}: there are {rank} finite eigenvalues; ask for fewer")
+        return solve_dense(problem, reason)
 
     def _iterate(self, X: Block, kept: int, tol: float) -> Outcome:
         problem, pencil = self._problem, self._pencil

@@ -10,6 +10,8 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from dispatch.solvers.dense import as_dense
 from dispatch.solvers.inverses import (
+    MOVES,
+    SINGULAR,
     DenseFactors,
     Given,
     InnerIteration,
@@ -62,7 +64,7 @@ def invert(problem: EigenProblem, pencil: Pencil, sigma: float, way: Way, norm: 
     distance = np.sqrt(problem.eps) if way == "inner iteration" else NEAREST * problem.eps
     unit = distance * (max(norm, abs(sigma)) or 1.0)
     reason = ""
-    for steps in (0, 1, 10):
+    for steps in MOVES:
         shift = sigma - steps * unit
         try:
             inverse = _build(problem, pencil, shift, way)
@@ -75,8 +77,7 @@ def invert(problem: EigenProblem, pencil: Pencil, sigma: float, way: Way, norm: 
             return shift, inverse, size
         reason = reason or f"the condition number is at least {size * max(norm, abs(shift)):.1g}"
     raise ValueError(
-        f"A - sigma M is singular for sigma = {problem.sigma} and for shifts nearby ({reason}): A and M have a null "
-        "vector in common, so that every number is an eigenvalue"
+        f"A - sigma M is singular for sigma = {problem.sigma} and for shifts nearby ({reason}): {SINGULAR}"
     )
 
 
