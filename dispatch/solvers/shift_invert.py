@@ -165,9 +165,12 @@ class _TransformedRun:
             # Where M is singular, or A for buckling, only what the inverse returns lies in the space of the finite
             # eigenvalues.
             X = self._pencil.solve(self._pencil.apply_M(X), kept)
-            rank = orthonormalize(self._pencil, X, kept)[2]
-            if rank < kept:
-                return self._of_low_rank(rank, kept)
+            if orthonormalize(self._pencil, X, kept)[2] < kept:
+                # The caller's vectors may be dependent; random ones are not.
+                random = self._pencil.solve(self._pencil.apply_M(self._random_block(kept)), kept)
+                rank = orthonormalize(self._pencil, random, kept)[2]
+                if rank < kept:
+                    return self._of_low_rank(rank, kept)
         iterations = 0
         for tol in (problem.tol / 10, 0.0) if problem.tol else (0.0,):
             outcome = self._iterate(X, kept, tol)

@@ -20,6 +20,12 @@ def test_buckling_with_a_matrix_of_low_rank(rank, k, sigma):
     np.testing.assert_allclose(w, np.sort(d[:rank][np.argsort(-transformed)[:k]]), rtol=1e-12)
 
 
+def test_dependent_start_vectors_are_not_taken_for_a_singular_M():
+    w, _, info = dispatch.eigsh(A, 3, M=2 * EYE, sigma=7.1, v0=np.ones((400, 5)), return_info=True)
+    np.testing.assert_allclose(w, [6.5, 7, 7.5])
+    assert info.method == "lobpcg"
+
+
 def test_a_zero_M_has_no_finite_eigenvalues():
     with pytest.raises(ValueError, match="M is zero, and no eigenvalue is finite"):
         dispatch.eigsh(np.eye(30), 2, M=np.zeros((30, 30)), sigma=0.3)
