@@ -104,10 +104,10 @@ def test_the_pairs_that_converged_are_printed_and_saved(tmp_path, capsys, monkey
     assert [line.split() for line in printed.out.splitlines()[1:3]] == [["1", "1.00e-15"], ["3", "2.00e-15"]]
     assert printed.out.splitlines()[3].startswith("on cpu:0 (automatic choice): lobpcg, maxiter, 2 iterations")
     assert printed.err == "dispatch: error: 2 of 3 converged\n"
-    saved = np.load("r.npz")
-    np.testing.assert_array_equal(saved["eigenvalues"], [1, 3])
-    np.testing.assert_array_equal(saved["eigenvectors"], np.eye(300, 3)[:, [0, 2]])
-    np.testing.assert_array_equal(saved["residual_norms"], [1e-15, 2e-15])
+    with np.load("r.npz") as saved:
+        np.testing.assert_array_equal(saved["eigenvalues"], [1, 3])
+        np.testing.assert_array_equal(saved["eigenvectors"], np.eye(300, 3)[:, [0, 2]])
+        np.testing.assert_array_equal(saved["residual_norms"], [1e-15, 2e-15])
     assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -18,6 +18,8 @@ from .conftest import failure
 
 
 class StubPlatform:
+    version = "OpenCL 3.0"
+
     def __init__(self, name, *devices, error=None):
         self.name = name
         self._devices, self._error = devices, error

@@ -79,5 +79,5 @@ def test_a_singular_metric_leaves_as_many_eigenvalues_as_its_rank():
     A = sp.diags_array(np.arange(1.0, 401)).tocsr()
     M = sp.diags_array((np.arange(400) < 2) * 1.0).tocsr()
     np.testing.assert_allclose(dispatch.eigsh(A, 2, M=M, sigma=1.2)[0], [1, 2], rtol=1e-10)
-    with pytest.raises(ValueError, match=r"M is singular: .* 2 finite eigenvalues, and k = 4"):
+    with pytest.raises(ValueError, match="k is 4, and there are only 2 finite eigenvalues: M is singular"):
         dispatch.eigsh(A, 4, M=M, sigma=1.2)
