@@ -25,8 +25,12 @@ CLEARANCE = 1e-3
 RESOLUTION = 1.4
 """How far outside it is kept where that is nearer: in ``1 / degree``, squared, in widths of the interval."""
 
-LARGEST_GROWTH = 1e20
-"""How much the filter may amplify what lies at the ends of the spectrum, in arithmetic whose numbers end at 1e38."""
+LARGEST_GROWTH = 1e12
+"""How much the filter may amplify what lies at the ends of the spectrum.
+
+An eigenvector that has been found, but lies far out, is in the residuals only by rounding errors of single precision,
+ε = 6e-8, and is taken out again of what the filter makes of them. The wanted parts survive while ``growth ε²`` is small.
+"""
 
 LEAST_DEGREE = 4
 
@@ -111,8 +115,8 @@ def useful_degree(
     After d steps, the components that the filter damps are smaller by ``cosh(d arcosh(σ_i))``, where σ_i says how far
     outside the interval θ_i lies, in halfwidths from the middle (E. Di Napoli's group chooses degrees so in ChASE: J.
     Winkelmann, P. Springer, E. Di Napoli, ACM Trans. Math. Softw. 45, 2019). Once that is the `reduction` of the
-    residual that is still wanted, further steps are waste. The other way round, ends of the spectrum that no Ritz value
-    has come near yet are amplified so much by a high degree that they would overflow.
+    residual that is still wanted, further steps are waste. The other way round, a high degree amplifies what lies far
+    out in the spectrum so much that its rounding errors would cover the rest.
     """
     middle, halfwidth = (interval.a + interval.b) / 2, (interval.b - interval.a) / 2
     rate = np.arccosh(np.maximum(abs(interval.shifts(theta) - middle) / halfwidth, 1.0))
@@ -121,7 +125,7 @@ def useful_degree(
 
 
 def computable_degree(interval: Interval, bounds: tuple[float, float]) -> int:
-    """Return the largest degree whose filter does not overflow on a spectrum within these bounds."""
+    """Return the largest degree whose filter keeps its accuracy on a spectrum within these bounds."""
     middle, halfwidth = (interval.a + interval.b) / 2, (interval.b - interval.a) / 2
     farthest = np.arccosh(max(1.0, *(abs(bound - middle) / halfwidth for bound in bounds)))
     return int(min(np.log(LARGEST_GROWTH) / max(float(farthest), 1e-300), 1e9))

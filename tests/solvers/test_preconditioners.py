@@ -204,3 +204,13 @@ def test_negative_eigenvalues_are_found_where_the_diagonal_is_positive(name, shi
     w, v, info = dispatch.eigsh(A, k=6, which="SA", preconditioner=name, return_info=True)
     check(A, w, v, spectrum - shift, 6, "SA", 1e-13)
     assert info.method == "lobpcg"
+
+
+@pytest.mark.parametrize("k", [5, 10])
+def test_an_eigenvalue_far_out_does_not_hide_the_others(k):
+    # A matrix without negative elements has one: rounding errors of its eigenvector, amplified, covered all else.
+    A = sp.random_array((3000, 3000), density=0.01, rng=np.random.default_rng(0), format="csr")
+    A = sp.csr_array(A + A.T)
+    w, v, info = dispatch.eigsh(A, k, which="LA", maxiter=30, return_info=True)
+    assert info.method == "lobpcg"
+    np.testing.assert_allclose(w, sla.eigsh(A, k, which="LA", return_eigenvectors=False), rtol=1e-10)
