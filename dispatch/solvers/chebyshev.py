@@ -29,7 +29,7 @@ LARGEST_GROWTH = 1e12
 """How much the filter may amplify what lies at the ends of the spectrum.
 
 An eigenvector that has been found, but lies far out, is in the residuals only by rounding errors of single precision,
-ε = 6e-8, and is taken out again of what the filter makes of them. The wanted parts survive while ``growth ε²`` is small.
+ε = 6e-8, and is taken out again of what the filter makes of them. The wanted parts survive if ``growth ε²`` is small.
 """
 
 LEAST_DEGREE = 4
