@@ -10,16 +10,16 @@ from typing import Any
 
 from dispatch.backend import Device
 from dispatch.cli.arguments import add_json
+from dispatch.cli.entries import named_entries
 from dispatch.cli.exit_codes import DONE, FAILED
 from dispatch.cli.json_document import to_json
 from dispatch.cli.streams import complain
 from dispatch.cli.tables import as_table
 from dispatch.decision import format_seconds
 from dispatch.entry import Entry, Unavailable
-from dispatch.errors import BackendUnavailableError, UnknownBackendError, one_line
+from dispatch.errors import BackendUnavailableError, one_line
 from dispatch.hardware.calibration import calibrate, enabled
 from dispatch.hardware.profile import Profile
-from dispatch.registry import registry
 
 HEADER = ("device", "call", "launch", "memory GB/s", "up GB/s", "down GB/s", "SpMM G/s", "dense G/s")
 
@@ -67,11 +67,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _devices(name: str | None) -> list[tuple[Entry, Device]]:
     """Return the devices to measure; a simulator's speed is nobody's concern."""
-    entries = registry.table().entries
-    if name is not None and name not in entries:
-        raise UnknownBackendError(f"--backend: unknown backend {name!r}; there is {', '.join(entries)}")
     found = []
-    for entry in entries.values() if name is None else [entries[name]]:
+    for entry in named_entries() if name is None else named_entries(name, option="--backend"):
         devices = entry.devices()
         if not isinstance(devices, Unavailable):
             found += [(entry, device) for device in devices if device.kind != "simulator"]

@@ -12,9 +12,9 @@ import numpy as np
 
 import dispatch
 from dispatch.cli.argument_types import output_file
+from dispatch.cli.entries import named_entries
 from dispatch.cli.exit_codes import DONE, FAILED
 from dispatch.entry import Unavailable
-from dispatch.registry import registry
 
 QUIETLY = (
     "-q", "--no-header", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", os.curdir,
@@ -64,10 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _backend(name: str) -> tuple[dispatch.Backend, dispatch.Device]:
-    entries = registry.table().entries
-    if name not in entries:
-        raise dispatch.UnknownBackendError(f"unknown backend {name!r}; there is {', '.join(entries)}")
-    entry = entries[name]
+    (entry,) = named_entries(name)
     backend, devices = entry.backend(), entry.devices()
     for found in (backend, devices):
         if isinstance(found, Unavailable):

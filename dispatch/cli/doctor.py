@@ -7,19 +7,19 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from dispatch.cli.argument_types import positive_seconds
 from dispatch.cli.arguments import add_json
+from dispatch.cli.entries import named_entries
 from dispatch.cli.exit_codes import DONE, FAILED
 from dispatch.cli.json_document import to_json
 from dispatch.cli.tables import as_table
 from dispatch.decision import format_seconds
 from dispatch.entry import Entry, UnusableEntry
-from dispatch.errors import UnknownBackendError, shortened
-from dispatch.registry import registry
+from dispatch.errors import shortened
 
 HEADER = ("device", "verdict", "reason", "remedy")
 
@@ -56,21 +56,13 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a row a device; return 1 where one is broken, crashes, hangs or computes wrongly."""
-    findings = [finding for entry in _entries(options.name) for finding in _examined(entry, options.timeout)]
+    findings = [finding for entry in named_entries(*options.name) for finding in _examined(entry, options.timeout)]
     well = all(finding.well for finding in findings)
     if options.json:
         sys.stdout.write(to_json({"well": well, "findings": [asdict(finding) for finding in findings]}, indent=2))
     else:
         sys.stdout.write(as_table(HEADER, ((f.device, f.verdict, f.reason, f.remedy) for f in findings)))
     return DONE if well else FAILED
-
-
-def _entries(names: Sequence[str]) -> Iterable[Entry]:
-    entries = registry.table().entries
-    unknown = [name for name in names if name not in entries]
-    if unknown:
-        raise UnknownBackendError(f"unknown backend {unknown[0]!r}; there is {', '.join(entries)}")
-    return [entries[name] for name in names] if names else list(entries.values())
 
 
 def _examined(entry: Entry, seconds: float) -> Iterator[Finding]:

@@ -68,9 +68,9 @@ def _eigsh_seconds(problem: EigenProblem, nbytes: int, profile: Profile, memory:
 
     from dispatch.solvers.dense import dense_is_better
     from dispatch.solvers.polynomial_preconditioners import filter_degree
-    from dispatch.solvers.start import guards
+    from dispatch.solvers.start import carried
 
-    n, kept = problem.n, min(problem.k + guards(problem.k), problem.n)
+    n, kept = problem.n, carried(problem)
     if dense_is_better(problem, kept):
         return profile.call_seconds + n**3 / HOST_FLOPS  # LAPACK on the host, whichever device is asked
     basis = 3 * kept

@@ -47,17 +47,25 @@ class Accuracy:
 
     def limits(self, X: Block, MX: Block, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the largest residual norm with which each of the M-normalized pairs counts as converged."""
-        size_M = column_norms(self._pencil.engine, MX) if self._pencil.generalized else 1.0
-        return np.maximum(self._tol * abs(theta) * size_M, self.floor(X, MX, theta))
+        size, size_M = self._sizes(X, MX, theta)
+        return np.maximum(self._tol * abs(theta) * size_M, self._floor(theta, size))
 
     def floor(self, X: Block, MX: Block, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the attainable residual norm of each of the M-normalized pairs."""
-        size, size_M = np.ones(len(theta)), np.ones(len(theta))
-        if self._pencil.generalized:
-            size, size_M = (column_norms(self._pencil.engine, block) for block in (X, MX))
-            self._norm_M = max(self._norm_M, float((size_M / size).max()))
-        else:
+        return self._floor(theta, self._sizes(X, MX, theta)[0])
+
+    def _sizes(
+        self, X: Block, MX: Block, theta: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the norms of the vectors and of their products with M, and keep what they show of both matrices."""
+        if not self._pencil.generalized:
             self.norm = max(self.norm, float(abs(theta).max()))
+            return np.ones(len(theta)), np.ones(len(theta))
+        size, size_M = (column_norms(self._pencil.engine, block) for block in (X, MX))
+        self._norm_M = max(self._norm_M, float((size_M / size).max()))
+        return size, size_M
+
+    def _floor(self, theta: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
         norm_M = self._norm_M if self._pencil.generalized else 0.0
         return np.asarray(FLOOR * self.eps * (self.norm + norm_M * abs(theta)) * size)
 

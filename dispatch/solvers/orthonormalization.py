@@ -104,8 +104,7 @@ def _lengths(pencil: Pencil, G: Small) -> NDArray[np.float64]:
         raise FloatingPointError("a block of vectors contains NaN or infinity")
     squares = np.asarray(np.diag(G).real, np.float64)
     if pencil.generalized and (squares < -10 * pencil.eps * abs(squares).max(initial=0.0)).any():
-        name = pencil.metric
-        raise ValueError(f"{name} is not positive definite: a vector x has xᴴ {name} x = {squares.min():.3g}")
+        pencil.refuse_metric(squares.min())
     return np.sqrt(np.maximum(squares, 0.0))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -49,6 +49,11 @@ class Pencil:
     def operator(self) -> Operator:
         """The scaled A on the engine, for products that are counted by who makes them."""
         return self._A
+
+    def refuse_metric(self, square: float) -> NoReturn:
+        """Raise ValueError for a vector x whose ``xᴴ M x`` is negative, M being the matrix of the inner product."""
+        name = self.metric
+        raise ValueError(f"{name} is not positive definite: a vector x has xᴴ {name} x = {square:.3g}")
 
     def apply_A(self, X: Block, vectors: int) -> Block:
         """Return ``A X`` for a block of so many vectors."""

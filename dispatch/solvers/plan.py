@@ -8,13 +8,13 @@ from dispatch.solvers.dense import dense_is_better
 from dispatch.solvers.preconditioner_choice import suited
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.spectral_bounds import gershgorin_bounds
-from dispatch.solvers.start import guards
+from dispatch.solvers.start import carried
 from dispatch.solvers.way_to_shift import choose_way, smallest_magnitudes
 
 
 def plan(problem: EigenProblem) -> str:
     """Return the method, and what is known of its preconditioner or its inverse, as one line."""
-    if dense_is_better(problem, min(problem.k + guards(problem.k), problem.n)):
+    if dense_is_better(problem, carried(problem)):
         return f"dense, by LAPACK: n = {problem.n} is small"
     problem = smallest_magnitudes(problem)
     if problem.sigma is None:

@@ -21,7 +21,7 @@ from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration
 from dispatch.solvers.shift_invert import solve_at_shift
 from dispatch.solvers.spectral_bounds import check_metric, lanczos_bounds
-from dispatch.solvers.start import guards, random_vectors, start_vectors
+from dispatch.solvers.start import carried, guards, random_vectors, start_vectors
 from dispatch.solvers.way_to_shift import smallest_magnitudes
 
 MAXITER = 2000
@@ -45,7 +45,7 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
         When the iterations do not suffice.
     """
     check_values(problem)
-    kept = min(problem.k + guards(problem.k), problem.n)
+    kept = carried(problem)
     if dense_is_better(problem, kept):
         return in_scipy_order(problem, solve_dense(problem, f"n = {problem.n} is small against {kept} vectors"))
     stated = problem

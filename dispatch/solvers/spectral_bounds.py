@@ -74,9 +74,7 @@ def check_metric(pencil: Pencil, start: Block) -> None:
     """
     theta, _ = _lanczos(pencil.engine, pencil.apply_M, start, min(STEPS, pencil.n))
     if theta[0] < -10 * pencil.eps * abs(theta).max():
-        raise ValueError(
-            f"{pencil.metric} is not positive definite: a vector x has xᴴ {pencil.metric} x = {theta[0]:.3g}"
-        )
+        pencil.refuse_metric(theta[0])
 
 
 def _lanczos(

@@ -14,6 +14,11 @@ def guards(k: int) -> int:
     return max(2, min((k + 1) // 2, 8))
 
 
+def carried(problem: EigenProblem) -> int:
+    """Return how many vectors a solution carries, the wanted ones and the guards, as far as there are so many."""
+    return min(problem.k + guards(problem.k), problem.n)
+
+
 def random_vectors(problem: EigenProblem, vectors: int) -> NDArray[Any]:
     """Return normally distributed vectors, the same for a seed on every backend."""
     X = problem.rng.standard_normal((problem.n, vectors))
