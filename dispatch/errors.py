@@ -93,6 +93,10 @@ class BackendWarning(UserWarning):
     """Something about the choice that the user should know: hardware that cannot be used, a setting not obeyed."""
 
 
+PLUGIN_FAULTS = (Exception, SystemExit)
+"""What a plugin may raise where it is asked, that ends with it and not with the program; Ctrl-C is the user's."""
+
+
 LONGEST_LINE = 500
 """Characters of somebody else's message that are passed on."""
 
@@ -101,7 +105,7 @@ def one_line(error: BaseException) -> str:
     """Return the type and the message of an error that a plugin or a package may have raised, as one line."""
     try:
         message = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - the error of a broken plugin may itself be broken
+    except PLUGIN_FAULTS:  # the error of a broken plugin may itself be broken
         message = "(its message cannot be shown)"
     return shortened(f"{type(error).__name__}: {message}")
 

@@ -21,6 +21,7 @@ from dispatch.caller import warn_caller
 from dispatch.decision import Candidate, Decision
 from dispatch.entry import Entry, Unavailable
 from dispatch.errors import (
+    PLUGIN_FAULTS,
     Attempt,
     BackendUnavailableError,
     BackendWarning,
@@ -157,7 +158,13 @@ def residence(array: Any) -> Hashable:
         owning = [] if _is_host_type(kind) else _owning(kind, table)
         table.owners[kind] = owning[0][1] if len(owning) == 1 else None
     owner = table.owners[kind]
-    return None if owner is None else owner.residence(array)
+    if owner is None:
+        return None
+    try:
+        return owner.residence(array)
+    except PLUGIN_FAULTS:
+        logger.debug("backend %r failed to say where an array lives", owner.name, exc_info=True)
+        return None
 
 
 def _is_host_type(kind: type) -> bool:
@@ -242,7 +249,7 @@ def _on_device(entry: Entry, backend: Backend, device: Device, call: Call, owner
     try:
         answer = _verdict(backend.supports(call, device))
         seconds = _estimate(backend.cost(call, device)) if answer is True else None
-    except Exception as error:  # a broken plugin must not break the choice among the others
+    except PLUGIN_FAULTS as error:  # a broken plugin must not break the choice among the others
         if not entry.blamed:
             entry.blamed = True
             logger.warning("backend %r failed to judge a call of %s: %s", backend.name, call.operation, one_line(error))

@@ -17,7 +17,7 @@ from dispatch.cli.streams import complain
 from dispatch.cli.tables import as_table
 from dispatch.decision import format_seconds
 from dispatch.entry import Entry, Unavailable
-from dispatch.errors import BackendUnavailableError, one_line
+from dispatch.errors import PLUGIN_FAULTS, BackendUnavailableError, one_line
 from dispatch.hardware.calibration import calibrate, enabled
 from dispatch.hardware.profile import Profile
 
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
                 continue
             try:
                 measured[device.name] = calibrate(backend, device, entry.distribution)
-            except Exception as error:  # noqa: BLE001 - one device must not keep the others from being measured
+            except PLUGIN_FAULTS as error:  # one device must not keep the others from being measured
                 complain("error", f"{device.name}: {one_line(error)}")
                 failed = True
     if options.json:

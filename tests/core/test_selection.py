@@ -171,20 +171,31 @@ def test_the_cpu_does_not_take_cuda_arrays():
         dispatch.sum(ForeignArray())
 
 
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
 @pytest.mark.parametrize("method", ["supports", "cost"])
-def test_a_backend_that_cannot_judge_a_call_is_passed_over(register, caplog, method):
+def test_a_backend_that_cannot_judge_a_call_is_passed_over(register, caplog, method, error):
     def broken(call, device):
-        raise RuntimeError("bug")
+        raise error("bug")
 
     register("mine", **{method: broken})
     assert dispatch.sum(ONES) == 3
     assert dispatch.sum(np.ones(5)) == 5
-    assert caplog.text.count("backend 'mine' failed to judge a call of sum: RuntimeError: bug") == 1
+    assert caplog.text.count(f"backend 'mine' failed to judge a call of sum: {error.__name__}: bug") == 1
     assert "Traceback" not in caplog.text
     with pytest.raises(
-        dispatch.UnsupportedCallError, match="its plugin raised RuntimeError: bug -> undo its registration"
+        dispatch.UnsupportedCallError, match=f"its plugin raised {error.__name__}: bug -> undo its registration"
     ):
         dispatch.sum(ONES, backend="mine")
+
+
+@pytest.mark.parametrize("method", ["supports", "cost"])
+def test_ctrl_c_is_not_a_plugins_fault(register, method):
+    def interrupted(call, device):
+        raise KeyboardInterrupt
+
+    register("mine", **{method: interrupted})
+    with pytest.raises(KeyboardInterrupt):
+        dispatch.sum(ONES)
 
 
 class Unprintable:
@@ -290,6 +301,13 @@ def test_decisions_for_device_arrays_are_kept_where_their_residence_is_known(reg
     assert len(asked) > 13
     owner.residence = lambda array: []
     assert dispatch.sum(second) == "owner:1"
+    for error in (RuntimeError, SystemExit):
+
+        def broken(array, error=error):
+            raise error("bug")
+
+        owner.residence = broken
+        assert dispatch.sum(second) == "owner:1"
 
 
 def test_kept_decisions_are_bounded():

@@ -88,6 +88,14 @@ class SupportsIsNotTrue(Copy):
         return 1
 
 
+@fault("test_its_answers_about_calls", operations=frozenset())
+class SupportsExits(Copy):
+    """`supports` ends the program."""
+
+    def supports(self, call, device):
+        raise SystemExit("no licence")
+
+
 @fault("test_every_axis", "test_every_arithmetic_and_end", sum_dtypes="fdFD")
 class RefusesWithoutAReason(Copy):
     """`supports` answers with an empty reason."""
