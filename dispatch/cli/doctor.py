@@ -18,6 +18,7 @@ from dispatch.cli.exit_codes import DONE, FAILED
 from dispatch.cli.json_document import to_json
 from dispatch.cli.tables import as_table
 from dispatch.decision import format_seconds
+from dispatch.devices import python_command
 from dispatch.entry import Entry, UnusableEntry
 from dispatch.errors import shortened
 
@@ -72,7 +73,7 @@ def _examined(entry: Entry, seconds: float) -> Iterator[Finding]:
             entry.name, "broken" if why.hardware_present or why.broken else "unavailable", why.reason, why.remedy
         )
         return
-    command = [sys.executable, "-P", "-m", "dispatch.examination", entry.name]
+    command = python_command("dispatch.examination", entry.name)
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
     )

@@ -1,11 +1,13 @@
 """What backends share whose devices have memory and drivers of their own, whatever the interface to them is.
 
 `on_cuda` says which arrays are on a CUDA device. `Pool` keeps buffers for reuse. `ForkGuard` tells a forked child that
-its parent's driver is of no use to it.
+its parent's driver is of no use to it. `python_command` and `start_silently` start another
+Python, for work that no call should wait for.
 """
 
+from dispatch.devices.child import python_command, start_silently
 from dispatch.devices.cuda_arrays import dlpack_device, on_cuda
 from dispatch.devices.fork import ForkGuard
 from dispatch.devices.memory import Pool, PooledBuffer
 
-__all__ = ["ForkGuard", "Pool", "PooledBuffer", "dlpack_device", "on_cuda"]
+__all__ = ["ForkGuard", "Pool", "PooledBuffer", "dlpack_device", "on_cuda", "python_command", "start_silently"]

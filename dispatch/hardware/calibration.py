@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -81,16 +80,12 @@ def calibrate_in_background() -> None:
         return
     _started.set()
     try:
-        import subprocess
+        from dispatch.devices import python_command, start_silently
 
-        if sys.executable and not getattr(sys, "frozen", False) and _claim():
-            logger.info("measuring the devices of this machine in the background; the next process knows them")
-            command = [sys.executable, "-P", "-m", "dispatch", "calibrate", "--missing"]
-            child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                start_new_session=True, env=os.environ | {"DISPATCH_CALIBRATE": "1"},
-            )  # fmt: skip
-            threading.Thread(target=child.wait, name="dispatch-calibration", daemon=True).start()
+        command = python_command("dispatch", "calibrate", "--missing")
+        if _claim():
+            start_silently(command, {"DISPATCH_CALIBRATE": "1"})
+            logger.info("the devices of this machine are measured in the background; the next process knows them")
     except Exception:
         logger.debug("the devices are not measured", exc_info=True)
 

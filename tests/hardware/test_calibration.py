@@ -3,7 +3,7 @@
 import json
 import math
 import os
-import subprocess
+import sys
 import time
 
 import numpy as np
@@ -130,14 +130,7 @@ def started(cache, monkeypatch):
     """The commands of background measurements, which are not run, with one candidate beside the CPU."""
     commands = []
 
-    class Process:
-        def __init__(self, command, **settings):
-            commands.append(command[1:])
-
-        def wait(self):
-            pass
-
-    monkeypatch.setattr(subprocess, "Popen", Process)
+    monkeypatch.setattr("dispatch.devices.start_silently", lambda command, variables: commands.append(command[1:]))
     calibration._started.clear()
     with dispatch.register(Rated()):
         yield commands
@@ -171,6 +164,13 @@ def test_the_first_choice_that_matters_has_the_devices_measured(started, cache):
     calibration._started.clear()
     decide(LARGE)
     assert started == [MEASURE, MEASURE]
+
+
+def test_no_program_but_python_is_started(started, cache, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/usr/sbin/uwsgi")
+    decide(LARGE)
+    assert started == []
+    assert not (cache / "attempted").exists()  # another process may still try
 
 
 def test_nothing_is_measured_where_it_is_switched_off(started, monkeypatch):

@@ -126,7 +126,7 @@ def test_one_compiler_at_a_time(tmp_path, monkeypatch):
 
     started = []
     monkeypatch.setattr(sum_kernels, "sum_rows", Dispatcher)
-    monkeypatch.setattr(subprocess, "run", lambda command, **options: started.append((command, options["pass_fds"])))
+    monkeypatch.setattr(compilation, "start_silently", lambda command, pass_fds: started.append((command, pass_fds)))
     with (tmp_path / "dispatch_cpu.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         assert compilation.start([KEY]) is False

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from dispatch.devices import python_command, start_silently
 from dispatch_cpu.recipes import Key, all_keys, parse_key
 
 
@@ -24,32 +24,15 @@ def start(keys: Iterable[Key]) -> bool:
     Raises
     ------
     RuntimeError
-        Where no Python can be started, as in a frozen executable or a program that has Python built in.
+        Where no Python can be started.
     """
-    python = sys.executable or ""
-    if getattr(sys, "frozen", False) or not Path(python).name.lower().startswith("python"):
-        raise RuntimeError(f"{python or 'this program'} cannot be started as a Python interpreter")
+    command = python_command("dispatch_cpu.compilation", "--locked", *map(str, keys))
     lock = _lock(wait=False)
     if lock is None:
         return False
-    # The shell leaves the compiler to the system, so that nobody has to wait for it. The lock goes with its descriptor:
-    # the system takes it back when the compiler ends, in whatever way.
-    shell = ["/bin/sh", "-c", '"$@" &', "sh"]
-    command = [python, "-P", "-m", "dispatch_cpu.compilation", "--locked", *map(str, keys)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        subprocess.run(
-            [*shell, *command],
-            check=True,
-            env=environment,
-            pass_fds=(lock,),
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise RuntimeError(f"no compiler could be started: {error}") from error
+        # The lock goes with its descriptor: the system takes it back when the compiler ends, in whatever way.
+        start_silently(command, pass_fds=(lock,))
     finally:
         os.close(lock)
     return True
