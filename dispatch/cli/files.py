@@ -40,13 +40,23 @@ def read(path: str, key: str | None = None) -> Any:
             pass  # a file that is not there is the system's error, whatever the reader would say
     try:
         array = _by_ending(path, key)
-        if hasattr(array, "check_format"):
-            array.check_format(full_check=True)  # compiled code trusts the indices
+        _refuse_outside(array)
     except MemoryError:
         raise
     except Exception as error:  # each reader has errors of its own for a file that is not what its name says
         raise ValueError(f"{path}: {error}") from error
     return array
+
+
+def _refuse_outside(array: Any) -> None:
+    """Refuse a sparse matrix with elements outside its shape; compiled code trusts the indices."""
+    if hasattr(array, "check_format"):
+        array.check_format(full_check=True)
+    if getattr(array, "format", "") == "dia":
+        rows, columns = array.shape
+        outside = [int(offset) for offset in array.offsets if not -rows < offset < columns]
+        if outside:
+            raise ValueError(f"its diagonals {outside} are outside its shape {array.shape}")
 
 
 def _by_ending(path: str, key: str | None) -> Any:
@@ -70,12 +80,19 @@ def _refuse_key(key: str | None) -> None:
         raise ValueError("it holds one array and no names; leave --key out")
 
 
+_INDEX_ARRAYS = frozenset({"indices", "indptr", "row", "col", "coords", "offsets"})
+"""What `scipy.sparse.save_npz` calls the arrays that say where elements are."""
+
+
 def _from_npz(path: str, key: str | None) -> Any:
     with np.load(path, allow_pickle=False) as archive:
         if {"format", "shape", "data"} <= set(archive.files):
             from scipy.sparse import load_npz
 
             _refuse_key(key)
+            for name in _INDEX_ARRAYS.intersection(archive.files):  # SciPy would cut off what is no integer
+                if archive[name].dtype.kind not in "iu":
+                    raise ValueError(f"its {name} have dtype {archive[name].dtype}, expected integers")
             return load_npz(path)
         return _pick({name: archive[name] for name in archive.files}, key)
 

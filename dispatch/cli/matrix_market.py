@@ -39,20 +39,34 @@ def read_matrix_market(path: str) -> Any:
     OSError
         When the file cannot be read.
     ValueError
-        When a line is not what the banner says, naming the line.
+        When a line is not what the banner says, naming the line, or when the file holds both triangles of a matrix that
+        the banner calls symmetric.
     """
     from scipy.io import mminfo, mmread
 
     open_file = gzip.open if path.lower().endswith(".gz") else open
     with open_file(path, "rb") as file:
         text: bytes = file.read()
-    _, _, _, layout, field, _ = mminfo(io.BytesIO(text))
+    _, _, _, layout, field, symmetry = mminfo(io.BytesIO(text))
     end = _end_of_head(text)
     head, body = text[:end], text[end:]
     if re.search(rb"[dD+]", body):
         body = _PLUS_SIGN.sub(b"", _FORTRAN_EXPONENT.sub(b"e", body))
     _refuse_bad_lines(body, layout, field, lines_before=head.count(b"\n"))
-    return mmread(io.BytesIO(head + body), spmatrix=False)
+    matrix = mmread(io.BytesIO(head + body), spmatrix=False)
+    if layout == "coordinate" and symmetry != "general" and matrix.tocsr().nnz < matrix.nnz:
+        general = re.sub(rb"(?i)" + symmetry.encode(), b"general", head, count=1)
+        _refuse_both_triangles(mmread(io.BytesIO(general + body), spmatrix=False), symmetry)
+    return matrix
+
+
+def _refuse_both_triangles(stored: Any, symmetry: str) -> None:
+    """Refuse an element and its mirror image, which `scipy.io.mmread` would add up."""
+    rows, columns = stored.coords
+    if (rows < columns).any() and (rows > columns).any():
+        raise ValueError(
+            f"its banner says {symmetry}, of which one triangle is stored, but it holds both: write general there"
+        )
 
 
 def _end_of_head(text: bytes) -> int:

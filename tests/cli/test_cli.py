@@ -59,11 +59,25 @@ def test_eigsh(files, capsys, name):
     assert (files / "h.png").read_bytes().startswith(b"\x89PNG")
 
 
+class Refusing(dispatch.Backend):
+    name = "refusing"
+
+    def probe(self):
+        return [dispatch.Device("refusing:0")]
+
+    def supports(self, call, device):
+        return "not today"
+
+
 def test_explain(files, capsys):
     assert main(["explain", "eigsh", "L.npz", "-k", "3"]) == 0
     assert capsys.readouterr().out.startswith("eigsh: runs on cpu:0 (automatic choice)")
     assert main(["explain", "sum", "a.npy", "--backend", "nonsense", "--json"]) == 3
     assert "UnknownBackendError" in json.loads(capsys.readouterr().out)["error"]
+    with dispatch.register(Refusing()):
+        for command in (["explain", "sum"], ["sum"]):  # the code is that of the call
+            assert main([*command, "a.npy", "--backend", "refusing"]) == 3
+            assert main([*command, "a.npy", "--backend", "refusing:1"]) == 3
 
 
 def test_list(capsys):
@@ -87,12 +101,31 @@ def test_a_file_that_is_not_what_its_name_says(files, capsys, name):
     assert error.count("\n") == 1
 
 
-def test_indices_outside_a_sparse_matrix_are_refused(files, capsys):
-    broken = L.copy()
-    broken.indices[7] = 300
-    sp.save_npz("broken.npz", broken)
+CORRUPT = {
+    "csr": ({"indices": [300]}, "indices must be < 300"),
+    "csr below": ({"indices": [-1]}, "indices must be >= 0"),
+    "csr with fractions": ({"indices": [0.5]}, "its indices have dtype float64, expected integers"),
+    "csr with rows that end before they begin": ({"indptr": [9]}, "index pointer should start with 0"),
+    "csc": ({"indices": [300]}, "indices must be < 300"),
+    "bsr": ({"indices": [100]}, "column index values must be < 100 (now max 100)"),
+    "coo": ({"row": [300]}, "axis 0 index 300 exceeds matrix dimension 300"),
+    "dia": ({"offsets": [-300]}, "its diagonals [-300] are outside its shape (300, 300)"),
+}
+"""Format of a sparse matrix, what its first elements are replaced by, and what is said of it."""
+
+
+@pytest.mark.parametrize("case", CORRUPT)
+def test_indices_outside_a_sparse_matrix_are_refused(files, capsys, case):
+    changes, message = CORRUPT[case]
+    kind = case.split()[0]
+    sp.save_npz("broken.npz", L.tobsr((3, 3)) if kind == "bsr" else L.asformat(kind))
+    with np.load("broken.npz") as saved:
+        arrays = dict(saved)
+    for name, first in changes.items():
+        arrays[name] = np.array([*first, *arrays[name][len(first) :]])
+    np.savez("broken.npz", **arrays)
     assert main(["sum", "broken.npz"]) == 2
-    assert capsys.readouterr().err == "dispatch: error: broken.npz: indices must be < 300\n"
+    assert capsys.readouterr().err == f"dispatch: error: broken.npz: {message}\n"
 
 
 def test_a_mat_file_that_crashes_its_reader_is_bad_input(files, capsys, monkeypatch):

@@ -89,6 +89,19 @@ def test_an_array_has_one_number_a_line(read):
         read("array real general", "2 1\n1 2\n")
 
 
+@pytest.mark.parametrize("symmetry", ["symmetric", "skew-symmetric"])
+def test_both_triangles_of_a_symmetric_matrix_are_refused(read, symmetry):
+    with pytest.raises(ValueError, match=f"^its banner says {symmetry}, .*, but it holds both: write general there$"):
+        read(f"coordinate real {symmetry}", "2 2 2\n1 2 5.0\n2 1 5.0\n")
+    for entry in ("1 2 5.0", "2 1 5.0"):
+        assert abs(read(f"coordinate real {symmetry}", f"2 2 1\n{entry}\n").toarray()).tolist() == [[0, 5], [5, 0]]
+
+
+def test_an_element_that_is_given_twice_is_added_up(read):
+    for symmetry in ("general", "symmetric"):
+        assert read(f"coordinate real {symmetry}", "2 2 2\n1 1 5.0\n1 1 2.0\n").toarray()[0, 0] == 7
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
