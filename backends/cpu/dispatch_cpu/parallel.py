@@ -49,6 +49,14 @@ def run_over_rows(kernel: Callable[[int, int], None], rows: int, chunk: int) -> 
         held.clear()
 
 
+def run_together(kernel: Callable[[int], None]) -> None:
+    """Call ``kernel(number)`` on all cores at once; the kernel shares its work out itself, and must release the GIL.
+
+    It must get done on the calling thread alone: threads that are busy with another call come late, or not at all.
+    """
+    run_over_rows(lambda number, _: kernel(number), cores(), 1)
+
+
 def _threads() -> ThreadPoolExecutor:
     global _pool
     with _lock:
