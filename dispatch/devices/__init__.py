@@ -1,13 +1,23 @@
 """What backends share whose devices have memory and drivers of their own, whatever the interface to them is.
 
 `on_cuda` says which arrays are on a CUDA device. `Pool` keeps buffers for reuse. `ForkGuard` tells a forked child that
-its parent's driver is of no use to it. `python_command` and `start_silently` start another
-Python, for work that no call should wait for.
+its parent's driver is of no use to it. `python_command` and `start_silently` start another Python, for work that no
+call should wait for. `cache_folder` is where compiled kernels and the like may be kept on disk.
 """
 
 from dispatch.devices.child import python_command, start_silently
 from dispatch.devices.cuda_arrays import dlpack_device, on_cuda
+from dispatch.devices.folder import cache_folder
 from dispatch.devices.fork import ForkGuard
 from dispatch.devices.memory import Pool, PooledBuffer
 
-__all__ = ["ForkGuard", "Pool", "PooledBuffer", "dlpack_device", "on_cuda", "python_command", "start_silently"]
+__all__ = [
+    "ForkGuard",
+    "Pool",
+    "PooledBuffer",
+    "cache_folder",
+    "dlpack_device",
+    "on_cuda",
+    "python_command",
+    "start_silently",
+]

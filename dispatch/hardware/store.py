@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dispatch.devices import cache_folder
 from dispatch.hardware.profile import Profile
 
 if TYPE_CHECKING:
@@ -33,13 +34,8 @@ LARGEST = 1 << 16
 
 
 def folder() -> Path:
-    """Return where profiles are kept: ``DISPATCH_CACHE_DIR``, or the platform's folder for caches."""
-    given = os.environ.get("DISPATCH_CACHE_DIR", "").strip()
-    if given:
-        return Path(given) / "profiles"
-    import platformdirs
-
-    return platformdirs.user_cache_path("array-dispatch", appauthor=False) / "profiles"
+    """Return where profiles are kept."""
+    return cache_folder("profiles")
 
 
 def path_of(device: Device) -> Path:

@@ -74,6 +74,10 @@ class BlockEngine(ABC):
     def gram(self, X: Block, Y: Block) -> Small:
         """Return the Gram matrix ``Xᴴ Y`` on the host, its sums taken in double precision at least."""
 
+    def grams(self, pairs: Sequence[tuple[Block, Block]]) -> list[Small]:
+        """Return the Gram matrices of some pairs of blocks; a device can be waited for once for all of them."""
+        return [self.gram(X, Y) for X, Y in pairs]
+
     @abstractmethod
     def combine(self, blocks: Sequence[Block], coefficients: Sequence[Small]) -> Block:
         """Return the block ``Σ X_j C_j`` for blocks ``X_j`` of p_j columns and p_j-by-q matrices ``C_j``."""

@@ -69,7 +69,7 @@ def orthonormalize(
     MW, noise = W, 0.0
     for sweep in range(MOST_SWEEPS):
         MW = pencil.apply_M(W)
-        G = engine.gram(W, MW)
+        G, *projections = engine.grams([(W, MW), *((MY, W) for MY in images)])
         lengths = _lengths(pencil, G)
         if not (lengths > noise).all():
             W, p = _rescale(engine, W, lengths, lengths > noise)
@@ -77,7 +77,6 @@ def orthonormalize(
                 break
             noise = 0.0
             continue
-        projections = [engine.gram(MY, W) for MY in images]
         # Pythagoras: the Gram matrix of what lies outside the basis, before it has been computed.
         outside = G - sum(C.conj().T @ C for C in projections)
         left = np.diag(outside).real / lengths**2

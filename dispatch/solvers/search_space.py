@@ -73,9 +73,8 @@ class SearchSpace:
         return X, AX, self._times(self._MS, C) if self._pencil.generalized else X
 
     def _append(self, W: Block, AW: Block, MW: Block, p: int) -> None:
-        tests = (self._pencil.test_block(S, MS) for S, MS in zip(self._S, self._MS, strict=True))
-        cross = [self._engine.gram(test, AW) for test in tests]
-        own = self._engine.gram(self._pencil.test_block(W, MW), AW)
+        blocks = zip([*self._S, W], [*self._MS, MW], strict=True)
+        *cross, own = self._engine.grams([(self._pencil.test_block(S, MS), AW) for S, MS in blocks])
         size = self.size
         H = np.zeros((size + p, size + p), self.H.dtype)
         H[:size, :size] = self.H

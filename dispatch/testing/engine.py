@@ -110,6 +110,14 @@ class BlockEngineConformance(Conformance):
         terms = abs(X).T.astype(float) @ abs(Y).astype(float)
         self.close("gram(X, Y)", G, X.astype(wide).conj().T @ Y.astype(wide), wide, terms)
 
+    def test_grams(self, dtype: np.dtype[Any], size: tuple[int, int]) -> None:
+        """`grams` returns what `gram` returns of each pair, to the bit."""
+        engine = self.engine(size[0], dtype)
+        X, Y = (engine.upload(random_block(size[0], p, dtype, p)) for p in (size[1], 5))
+        pairs = [(X, Y), (Y, Y), (Y, X)]
+        for number, (G, pair) in enumerate(zip(engine.grams(pairs), pairs, strict=True)):
+            self.same(f"matrix {number} of grams", G, engine.gram(*pair))
+
     def test_gram_of_a_block_with_itself(self, dtype: np.dtype[Any], size: tuple[int, int]) -> None:
         """The Gram matrix of one block with itself may take a path of its own: it is Hermitian."""
         engine, X = self.engine(size[0], dtype), random_block(*size, dtype)
@@ -175,7 +183,7 @@ class BlockEngineConformance(Conformance):
         terms = abs(A).T @ (abs(A) @ abs(X)) + abs(X).max()
         self.close(f"apply of a {columns}-by-{rows} Aᴴ to A X", engine.download(back), exact, dtype, terms)
 
-    @pytest.mark.parametrize("p", [1, 5])
+    @pytest.mark.parametrize("p", [1, 5, 33])
     def test_apply_a_dense_matrix(self, dtype: np.dtype[Any], p: int) -> None:
         """A dense operator, in rows or in columns."""
         A, X = random_block(200, 200, dtype, 1), random_block(200, p, dtype, 2)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import types as python_types
-from unittest import mock
+import importlib
+import pkgutil
 
 import numpy as np
-from dispatch_cuda.kernels import blocks, finish, gram, spmm, sums
-from numba import cuda
+from dispatch_cuda import kernels as package
+from dispatch_cuda.kernels import blocks, dense, finish, gram, making, spmm, sums
 from numba.cuda import types
-from numba.cuda.codegen import CUDACodeLibrary
+
+from tests.cuda import ptx
 
 CAPABILITIES = [(7, 5), (8, 0), (9, 0), (10, 0)]
 THREADS = 256
@@ -67,6 +68,9 @@ def block_kernels():
         for side in gram.SIDES:
             signature = (I64, I64, I64, I64, block, I64, I64, block, wide)
             yield f"gram-{name}-{side}", gram.gram(dtype, side, THREADS), signature
+        for side in dense.SIDES:
+            signature = (I64, I64, I64, block, I64, block, block)
+            yield f"dense-{name}-{side}", dense.dense(dtype, side, THREADS), signature
         inputs = [I64, I64, block] * 3
         yield f"combine-{name}", blocks.combine(dtype, THREADS), (I64, I64, block, types.boolean, *inputs, block)
         signature = (I64, I64, I64, block, block, real, block, array(np.float64))
@@ -92,20 +96,14 @@ KERNELS = {
 }
 
 
+def every_name():
+    """Return the names of the kernels of the package, whether they are listed here or not."""
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return set(making.MAKERS)
+
+
 def compiled(name, capabilities=CAPABILITIES):
-    """Return the PTX of a kernel for each compute capability; Numba's part of the work is done once."""
+    """Return the PTX of a kernel for each compute capability."""
     kernel, signature = KERNELS[name]
-    libraries, translate = [], CUDACodeLibrary.get_asm_strs
-
-    def noted(library, cc=None):
-        libraries.append(library)
-        return translate(library, cc)
-
-    # Functions that kernels call are compiled for the current device, and there is none.
-    device = python_types.SimpleNamespace(compute_capability=capabilities[0])
-    with (
-        mock.patch("numba.cuda.dispatcher.get_current_device", return_value=device),
-        mock.patch.object(CUDACodeLibrary, "get_asm_strs", noted),
-    ):
-        cuda.compile_ptx(kernel.py_func, signature, cc=capabilities[0])
-    return {capability: "\n".join(translate(libraries[-1], capability)) for capability in capabilities}
+    return ptx.compiled(kernel.py_func, signature, capabilities)

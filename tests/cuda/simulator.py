@@ -134,15 +134,16 @@ def install():
 
     # What kernels call is called as it is. The simulator would look for names to replace at each call.
     vectors.device = lambda function: function
-    vectors.load = vectors.stream = load
+    vectors.load = vectors.fetch = vectors.stream = load
+    vectors.fetch_one = lambda a, i: a[int(i)]
     vectors.store = store
     from dispatch_cuda import device_sum, memory
-    from dispatch_cuda.kernels import blocks, finish, gram, numbers, spmm, sums, warps
+    from dispatch_cuda.kernels import blocks, dense, finish, gram, numbers, spmm, sums, warps
     from numba.cuda.simulator import kernelapi
     from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
     from numba.cuda.simulator.kernel import BlockManager
 
-    for module in (blocks, finish, gram, numbers, spmm, sums, warps):
+    for module in (blocks, dense, finish, gram, numbers, spmm, sums, warps):
         module.cuda = Cuda()
     BlockManager.run = run
     kernelapi.threading = SimpleNamespace(current_thread=current_thread)

@@ -65,9 +65,11 @@ class CudaBackend(Backend):
 
     def supports(self, call: Call, device: Device) -> str | Literal[True]:
         """Return True for sums of numbers on the host or on this device, and for every eigenproblem."""
-        lost = FORK.why_not()
+        if FORK.why_not():
+            return FORK.why_not()
+        lost = [runtime for (name, _), runtime in list(self._runtimes.items()) if name == device.name and runtime.lost]
         if lost:
-            return lost
+            return lost[0].why_lost
         if device.kind == "simulator":
             from numba.cuda.simulator.kernelapi import FakeCUDAModule
 

@@ -16,8 +16,8 @@ from dispatch_cuda.memory import DeviceMemory
 from dispatch_cuda.operators import DenseMatrix, SparseMatrix
 from dispatch_cuda.runtime import Runtime
 
-CHUNKS, LEAST_ROWS = 512, 512
-"""Chunks of rows whose sums are taken apart, and rows of one at least. The number of rows alone decides, so that
+CHUNKS, LEAST_CHUNKS, LEAST_ROWS = 512, 8, 512
+"""Chunks of rows whose sums are taken apart, most and least, and rows of one at least. The shapes alone decide, so that
 results do not depend on the device."""
 
 BLOCKS_A_LAUNCH = 3
@@ -62,25 +62,23 @@ class CudaEngine(BlockEngine):
             return self._apply_on_host(A, X)
         result = self._new(A.shape[0], X.p)
         if isinstance(A, DenseMatrix):
-            self._combine(result, [(A.shape[1], A.row, A.memory)], X.memory, accumulate=False)
+            self._apply_dense(A, X, result)
         else:
             self._over_rows("spmm", A, X.vecs, X.memory, result.memory)
         return result
 
     def gram(self, X: Block, Y: Block) -> Small:
         """Return ``Xᴴ Y``: sums over chunks of rows in double precision, then over the chunks in a fixed order."""
-        from dispatch_cuda.kernels import gram
+        return self.grams([(X, Y)])[0]
 
-        chunk, chunks = _chunks(X.n)
-        narrow = max(X.p, Y.p)
-        fitting = [side for side in gram.SIDES if (side // 2) ** 2 <= self._threads]
-        side = next((side for side in fitting if side >= narrow), fitting[-1])
-        partial = self._runtime.allocate(chunks * X.p * Y.p, self._arithmetic.wide)
-        self._runtime.launch(
-            gram.gram(self.dtype, side, self._threads), (chunks, -(-X.p // side), -(-Y.p // side)),
-            X.n, chunk, X.p, X.row, X.memory, Y.p, Y.row, Y.memory, partial,
-        )  # fmt: skip
-        return self._folded(partial, chunks, X.p * Y.p).reshape(X.p, Y.p)
+    def grams(self, pairs: Sequence[tuple[Block, Block]]) -> list[Small]:
+        """Return the Gram matrices of some pairs, which come to the host in one copy."""
+        ends = np.cumsum([0, *(X.p * Y.p for X, Y in pairs)])
+        total = self._runtime.allocate(int(ends[-1]), self._arithmetic.wide)
+        for (X, Y), begin, end in zip(pairs, ends, ends[1:], strict=False):
+            self._gram_into(X, Y, total.array[begin:end])
+        sums = self._runtime.read(total)
+        return [sums[begin:end].reshape(X.p, Y.p) for (X, Y), begin, end in zip(pairs, ends, ends[1:], strict=False)]
 
     def combine(self, blocks: Sequence[Block], coefficients: Sequence[Small]) -> Block:
         """Return ``Σ X_j C_j``, up to three blocks in one pass."""
@@ -116,7 +114,9 @@ class CudaEngine(BlockEngine):
             residual(self.dtype, self._threads), (chunks, -(-R.vecs // self._threads)),
             R.n, chunk, R.vecs, AX.memory, BX.memory, scalars, R.memory, partial,
         )  # fmt: skip
-        return R, np.sqrt(self._folded(partial, chunks, R.row)[: R.p])
+        squares = self._runtime.allocate(R.row, np.float64)
+        self._fold(partial, chunks, R.row, squares)
+        return R, np.sqrt(self._runtime.read(squares)[: R.p])
 
     def chebyshev_step(
         self, A: Any, theta: Small, a: Small, b: Small, R: Block, D: Block, Y: Block
@@ -138,14 +138,26 @@ class CudaEngine(BlockEngine):
     def _blocks(self, threads: int) -> int:
         return -(-threads // self._threads)
 
-    def _folded(self, partial: DeviceMemory, chunks: int, sums: int) -> NDArray[Any]:
-        """Return the sums over chunks, when the device has them."""
+    def _gram_into(self, X: Block, Y: Block, sums: Any) -> None:
+        from dispatch_cuda.kernels import gram
+
+        fitting = [side for side in gram.SIDES if (side // 2) ** 2 <= self._threads]
+        side = _least(fitting, max(X.p, Y.p))
+        tiles = (-(-X.p // side), -(-Y.p // side))
+        chunk, chunks = _chunks(X.n, tiles[0] * tiles[1])
+        partial = self._runtime.allocate(chunks * X.p * Y.p, self._arithmetic.wide)
+        self._runtime.launch(
+            gram.gram(self.dtype, side, self._threads), (chunks, *tiles),
+            X.n, chunk, X.p, X.row, X.memory, Y.p, Y.row, Y.memory, partial,
+        )  # fmt: skip
+        self._fold(partial, chunks, X.p * Y.p, sums)
+
+    def _fold(self, partial: DeviceMemory, chunks: int, count: int, sums: Any) -> None:
+        """Enqueue the `count` sums over chunks."""
         from dispatch_cuda.kernels.gram import fold
 
-        dtype = partial.array.dtype
-        total = self._runtime.allocate(sums, dtype)
-        self._runtime.launch(fold(dtype, self._threads), -(-sums // 32), chunks, sums, partial, total)
-        return self._runtime.read(total)
+        kernel = fold(partial.array.dtype, self._threads)
+        self._runtime.launch(kernel, -(-count // 32), chunks, count, partial, sums)
 
     def _combine(self, result: Block, columns: Sequence[tuple[int, int, Any]], C: Any, accumulate: bool) -> None:
         from dispatch_cuda.kernels import blocks
@@ -155,6 +167,15 @@ class CudaEngine(BlockEngine):
         self._runtime.launch(
             blocks.combine(self.dtype, self._threads), self._blocks(-(-result.n // blocks.ROWS) * result.vecs),
             result.n, result.vecs, result.memory, accumulate, *(x for block in filled for x in block), C,
+        )  # fmt: skip
+
+    def _apply_dense(self, A: DenseMatrix, X: Block, result: Block) -> None:
+        from dispatch_cuda.kernels import dense
+
+        side = _least([side for side in dense.SIDES if dense.GROUPS * side <= self._threads], X.vecs)
+        self._runtime.launch(
+            dense.dense(self.dtype, side, self._threads), (-(-result.n // dense.ROWS), -(-X.vecs // side)),
+            result.n, X.n, A.row, A.memory, X.vecs, X.memory, result.memory,
         )  # fmt: skip
 
     def _over_rows(self, name: str, A: SparseMatrix, vecs: int, *arrays: Any) -> None:
@@ -178,7 +199,12 @@ class CudaEngine(BlockEngine):
         return self.upload(Y)
 
 
-def _chunks(n: int) -> tuple[int, int]:
-    """Return the rows of a chunk and the number of chunks."""
-    rows = max(LEAST_ROWS, -(-n // CHUNKS))
+def _chunks(n: int, tiles: int = 1) -> tuple[int, int]:
+    """Return the rows of a chunk and the number of chunks, fewer where each is worked on by many blocks."""
+    rows = max(LEAST_ROWS, -(-n // max(CHUNKS // tiles, LEAST_CHUNKS)))
     return rows, -(-n // rows)
+
+
+def _least(sides: Sequence[int], width: int) -> int:
+    """Return the least of the sides that has room for so many, or the largest."""
+    return next((side for side in sides if side >= width), sides[-1])

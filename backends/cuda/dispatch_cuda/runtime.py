@@ -50,6 +50,7 @@ class Runtime:
         self.name = name
         self.device = device
         self.lost = False
+        self.why_lost = f"{name} failed in an earlier call; start a new process"
         self.threads = SIMULATED_THREADS if device.simulated else THREADS
         self._lock = threading.RLock()
         self._context = cuda.gpus[device.ordinal]
@@ -63,7 +64,7 @@ class Runtime:
     def active(self) -> Iterator[None]:
         """Give a context in which the device is the current one, and the driver's errors are turned into ours."""
         if self.lost:
-            raise DeviceError(f"{self.name} failed in an earlier call; start a new process")
+            raise DeviceError(self.why_lost)
         if FORK.reason():
             raise DeviceError(f"{self.name} was in use before this process was forked")
         with translated(self.name, self._abandon), self._context:

@@ -14,14 +14,26 @@ import pytest
 
 pytest.importorskip("numba_cuda", reason="the CUDA plugin is not installed")
 DEVICE = os.environ.get("DISPATCH_CUDA_TESTS", "")
+CAPABILITIES = [(7, 5), (8, 0), (9, 0), (10, 0)]
 CAPABILITY = (9, 0)
 
 if DEVICE == "ptx":
     sys.path.insert(0, os.environ["PTX_ON_CPU"])
     import hostcuda
     from dispatch_cuda.devices import CudaDevice
+    from numba import cuda
+
+    from tests.cuda import kernels, ptx
 
     hostcuda.install()
+    compile_anew = cuda.compile
+
+    def compiled(function, signature, **options):
+        if hasattr(function, "specialised"):
+            return ptx.compiled(function, signature, CAPABILITIES)[CAPABILITY], None
+        return compile_anew(function, signature, **options)  # one of Numba's own
+
+    cuda.compile = compiled
     options = (option.split("=") for option in os.environ.get("PTX_ON_CPU_OPTIONS", "").split(",") if option)
     hostcuda.OPTS.update({name: int(value) for name, value in options}, cc=CAPABILITY)
     # The module has the name of the plugin's object, so it is not an attribute of the package.
@@ -51,13 +63,6 @@ def pytest_configure(config):
         config.addinivalue_line("filterwarnings", "ignore:.*overflow encountered:RuntimeWarning")
 
 
-KERNELS = (
-    "sum_rows sum_columns write_sums spmm_rows spmm_long_rows chebyshev_rows chebyshev_long_rows gram_tile fold_chunks "
-    "combine_rows residual_rows take_columns"
-)
-"""The names of the package's kernels."""
-
-
 launched: set[str] = set()
 """The kernels that test processes of this one have launched."""
 
@@ -75,5 +80,5 @@ def pytest_sessionfinish(session):
     launched.update(hostcuda.STATS["kernels"])
     if hasattr(session.config, "workeroutput"):  # one of several processes
         session.config.workeroutput["launched"] = sorted(launched)
-    elif os.environ.get("DISPATCH_CUDA_EVERY_KERNEL") and (missed := set(KERNELS.split()) - launched):
+    elif os.environ.get("DISPATCH_CUDA_EVERY_KERNEL") and (missed := kernels.every_name() - launched):
         raise pytest.UsageError(f"kernels that no test has launched: {', '.join(sorted(missed))}")

@@ -11,7 +11,8 @@ from dispatch.testing import BackendConformance
 class TestCuda(BackendConformance):
     backend = "cuda"
     takes_cuda_arrays = True
-    grid = 7 if os.environ.get("DISPATCH_CUDA_TESTS") == "simulator" else BackendConformance.grid
+    # On the CPU, grids just above the order from which LAPACK does not solve them whole.
+    grid = {"simulator": 7, "ptx": 17}.get(os.environ.get("DISPATCH_CUDA_TESTS", ""), BackendConformance.grid)
 
     def test_a_spawned_child_gets_the_same_bits(self):
         """Only a real device is there in a new process, too."""

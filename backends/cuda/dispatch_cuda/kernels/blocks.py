@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,14 @@ from numba import cuda
 from numba.cuda import types
 
 from dispatch_cuda.kernels import numbers, vectors
+from dispatch_cuda.kernels.making import kernel
 from dispatch_cuda.kernels.vectors import device
 
 ROWS = 4
 """Rows that a thread combines at a time: each vector of coefficients is read once for all of them."""
 
 
-@cache
+@kernel("combine_rows")
 def combine(dtype: np.dtype[Any], threads: int) -> Any:
     """Return the kernel ``out (+)= X0 C0 + X1 C1 + X2 C2``; C has the rows of C0, C1 and C2 one after another.
 
@@ -65,7 +65,7 @@ def combine(dtype: np.dtype[Any], threads: int) -> Any:
     return combine_rows
 
 
-@cache
+@kernel("residual_rows")
 def residual(dtype: np.dtype[Any], threads: int) -> Any:
     """Return the kernel ``R = AX - BX diag(theta)`` that also sums the squares of R's columns over chunks of rows.
 
@@ -74,9 +74,8 @@ def residual(dtype: np.dtype[Any], threads: int) -> Any:
     lanes = vectors.lanes_of(dtype)
     words = threads * lanes
     load, store, gather, scatter = vectors.load, vectors.store, vectors.gather(lanes), vectors.scatter(lanes)
-    difference = vectors.lanewise(device(lambda ax, bx, theta: ax - bx * theta), lanes, 3)
-    square = numbers.square(dtype)
-    add_squares = vectors.lanewise(device(lambda total, x: total + square(x)), lanes, 2)
+    difference = vectors.lanewise(numbers.multiply_subtract, lanes, 3)
+    add_squares = vectors.lanewise(numbers.add_square(dtype), lanes, 2)
     add, splat = vectors.lanewise(numbers.add, lanes, 2), vectors.splat(lanes)
 
     @cuda.jit
@@ -111,7 +110,7 @@ def residual(dtype: np.dtype[Any], threads: int) -> Any:
     return residual_rows
 
 
-@cache
+@kernel("take_columns")
 def columns(dtype: np.dtype[Any], threads: int) -> Any:
     """Return the kernel ``out[:, j] = X[:, indices[j]]``, with zeros behind the last column."""
     zero = dtype.type(0)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import cuda
 from numba.cuda import types
 
+from dispatch_cuda.kernels.making import kernel
 from dispatch_cuda.kernels.sums import place
 from dispatch_cuda.kernels.vectors import device
 
 
-@cache
+@kernel("write_sums")
 def finish(dtype: np.dtype[Any], boolean: bool, threads: int) -> Any:
     """Return the kernel ``out[...] = raw * factor + initial``, converted to a real dtype.
 

@@ -7,7 +7,6 @@ reads neighbouring words. For narrow blocks tiles are smaller, and the threads t
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numba import cuda
 from numba.cuda import types
 
 from dispatch_cuda.kernels import numbers
+from dispatch_cuda.kernels.making import kernel
 
 STRIP = 16
 """Rows that are in shared memory at a time."""
@@ -23,7 +23,7 @@ SIDES = (8, 16, 32)
 """Sides of tiles."""
 
 
-@cache
+@kernel("gram_tile")
 def gram(dtype: np.dtype[Any], side: int, threads: int) -> Any:
     """Return the kernel that writes ``partial[c] = X[chunk c]ᴴ Y[chunk c]``.
 
@@ -80,7 +80,7 @@ def gram(dtype: np.dtype[Any], side: int, threads: int) -> Any:
     return gram_tile
 
 
-@cache
+@kernel("fold_chunks")
 def fold(dtype: np.dtype[Any], threads: int) -> Any:
     """Return the kernel that adds up ``partial[c, s]`` over the chunks c: 32 sums a block, in slices of chunks."""
     kind = numbers.scalar(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,31 +22,36 @@ def scalar(dtype: np.dtype[Any]) -> Any:
     return getattr(types, dtype.name)
 
 
+@cache
 def conjugate(dtype: np.dtype[Any]) -> Any:
     """Return the function of a number that conjugates it."""
     return device(lambda x: x.conjugate()) if dtype.kind == "c" else device(lambda x: x)
 
 
-def square(dtype: np.dtype[Any]) -> Any:
-    """Return the function of a number: the square of its absolute value, in double precision."""
+@cache
+def add_square(dtype: np.dtype[Any]) -> Any:
+    """Return the function that adds the square of a number's absolute value to a sum, in double precision."""
     double = types.float64
     if dtype.kind == "c":
-        return device(lambda x: double(x.real) * double(x.real) + double(x.imag) * double(x.imag))
-    return device(lambda x: double(x) * double(x))
+        return device(lambda total, x: total + (double(x.real) * double(x.real) + double(x.imag) * double(x.imag)))
+    return device(lambda total, x: total + double(x) * double(x))
 
 
-def shuffled_down(dtype: np.dtype[Any]) -> Any:
-    """Return the function of a number and a step: the number of the thread that is so many lanes further."""
+@cache
+def add_shuffled(dtype: np.dtype[Any]) -> Any:
+    """Return the function of a number and a step: its sum with that of the thread that is so many lanes further."""
     if dtype.kind == "c":
         return device(
             lambda x, step: complex(
-                cuda.shfl_down_sync(0xFFFFFFFF, x.real, step), cuda.shfl_down_sync(0xFFFFFFFF, x.imag, step)
+                x.real + cuda.shfl_down_sync(0xFFFFFFFF, x.real, step),
+                x.imag + cuda.shfl_down_sync(0xFFFFFFFF, x.imag, step),
             )
         )
-    return device(lambda x, step: cuda.shfl_down_sync(0xFFFFFFFF, x, step))
+    return device(lambda x, step: x + cuda.shfl_down_sync(0xFFFFFFFF, x, step))
 
 
 add = device(lambda x, y: x + y)
 subtract = device(lambda x, y: x - y)
 multiply = device(lambda x, y: x * y)
 multiply_add = device(lambda total, x, y: total + x * y)
+multiply_subtract = device(lambda total, x, y: total - x * y)

@@ -16,6 +16,7 @@ from numba import cuda
 from numba.cuda import types
 
 from dispatch_cuda.kernels import numbers, vectors
+from dispatch_cuda.kernels.making import kernel
 from dispatch_cuda.kernels.vectors import device
 from dispatch_cuda.kernels.warps import WARP
 
@@ -27,7 +28,7 @@ TEAMS = (1, 2, 4, 8, 16, 32)
 def _row_product(dtype: np.dtype[Any]) -> Any:
     """Return the function that adds up the stored elements first, first + step, ... of a row times a vector of X."""
     lanes = vectors.lanes_of(dtype)
-    load = vectors.load
+    load, one = vectors.fetch, vectors.fetch_one
     multiply_add = vectors.lanewise(numbers.multiply_add, lanes, 3)
     splat = vectors.splat(lanes)
     zero = dtype.type(0)
@@ -41,17 +42,17 @@ def _row_product(dtype: np.dtype[Any]) -> Any:
         total = splat(zero)
         k = first
         while k + 3 * step < last:
-            x = load(X, (indices[k] * vecs + j) * lanes)
-            y = load(X, (indices[k + step] * vecs + j) * lanes)
-            z = load(X, (indices[k + 2 * step] * vecs + j) * lanes)
-            w = load(X, (indices[k + 3 * step] * vecs + j) * lanes)
-            total = add_product(total, data[k], x)
-            total = add_product(total, data[k + step], y)
-            total = add_product(total, data[k + 2 * step], z)
-            total = add_product(total, data[k + 3 * step], w)
+            x = load(X, (one(indices, k) * vecs + j) * lanes)
+            y = load(X, (one(indices, k + step) * vecs + j) * lanes)
+            z = load(X, (one(indices, k + 2 * step) * vecs + j) * lanes)
+            w = load(X, (one(indices, k + 3 * step) * vecs + j) * lanes)
+            total = add_product(total, one(data, k), x)
+            total = add_product(total, one(data, k + step), y)
+            total = add_product(total, one(data, k + 2 * step), z)
+            total = add_product(total, one(data, k + 3 * step), w)
             k += 4 * step
         while k < last:
-            total = add_product(total, data[k], load(X, (indices[k] * vecs + j) * lanes))
+            total = add_product(total, one(data, k), load(X, (one(indices, k) * vecs + j) * lanes))
             k += step
         return total
 
@@ -62,9 +63,7 @@ def _row_product(dtype: np.dtype[Any]) -> Any:
 def _vector_total(dtype: np.dtype[Any], team: int, threads: int) -> Any:
     """Return the function that adds a vector of each thread of a team; the first of the team gets the sum."""
     lanes = vectors.lanes_of(dtype)
-    shuffled = numbers.shuffled_down(dtype)
-    add_shuffled = device(lambda x, step: x + shuffled(x, step))
-    add_lanes = vectors.lanewise(add_shuffled, lanes, 2)
+    add_lanes = vectors.lanewise(numbers.add_shuffled(dtype), lanes, 2)
     splat = vectors.splat(lanes)
     half = min(team, WARP) // 2
 
@@ -99,7 +98,7 @@ def _vector_total(dtype: np.dtype[Any], team: int, threads: int) -> Any:
     return total
 
 
-@cache
+@kernel("spmm_rows")
 def spmm(dtype: np.dtype[Any], team: int, threads: int) -> Any:
     """Return the kernel ``Y = A X`` for rows of up to `most` stored elements."""
     lanes = vectors.lanes_of(dtype)
@@ -122,7 +121,7 @@ def spmm(dtype: np.dtype[Any], team: int, threads: int) -> Any:
     return spmm_rows
 
 
-@cache
+@kernel("spmm_long_rows")
 def spmm_long(dtype: np.dtype[Any], threads: int) -> Any:
     """Return the kernel ``Y = A X`` for the rows that are listed; a block makes a vector of one."""
     lanes = vectors.lanes_of(dtype)
@@ -146,7 +145,7 @@ def _step(dtype: np.dtype[Any]) -> Any:
     `scalars` has three rows of `vecs` vectors of real numbers: theta, a and b.
     """
     lanes = vectors.lanes_of(dtype)
-    load, store, gather = vectors.load, vectors.store, vectors.gather(lanes)
+    load, fetch, store, gather = vectors.load, vectors.fetch, vectors.store, vectors.gather(lanes)
     multiply, add = vectors.lanewise(numbers.multiply, lanes, 2), vectors.lanewise(numbers.add, lanes, 2)
     subtract, multiply_add = (
         vectors.lanewise(numbers.subtract, lanes, 2),
@@ -156,7 +155,7 @@ def _step(dtype: np.dtype[Any]) -> Any:
     @device
     def step(product, vecs, scalars, R, D, Y, following, updated, r, j):
         at, s, row = (r * vecs + j) * lanes, j * lanes, vecs * lanes
-        d = load(D, at)
+        d = fetch(D, at)
         residual = multiply_add(subtract(load(R, at), product), gather(scalars, s, 1), d)
         direction = multiply_add(multiply(gather(scalars, s + row, 1), d), gather(scalars, s + 2 * row, 1), residual)
         store(R, at, residual)
@@ -166,7 +165,7 @@ def _step(dtype: np.dtype[Any]) -> Any:
     return step
 
 
-@cache
+@kernel("chebyshev_rows")
 def chebyshev(dtype: np.dtype[Any], team: int, threads: int) -> Any:
     """Return the kernel ``R -= (A - theta) D; D' = a D + b R; Y' = Y + D'`` for rows of up to `most` elements."""
     row_product, total, step = _row_product(dtype), _vector_total(dtype, team, threads), _step(dtype)
@@ -187,7 +186,7 @@ def chebyshev(dtype: np.dtype[Any], team: int, threads: int) -> Any:
     return chebyshev_rows
 
 
-@cache
+@kernel("chebyshev_long_rows")
 def chebyshev_long(dtype: np.dtype[Any], threads: int) -> Any:
     """Return the same kernel for the rows that are listed."""
     row_product, total, step = _row_product(dtype), _vector_total(dtype, threads, threads), _step(dtype)

@@ -20,9 +20,13 @@ import numpy as np
 from numba import cuda
 from numba.cuda import types
 
-from dispatch_cuda.kernels import vectors
+from dispatch_cuda.kernels import numbers, vectors
+from dispatch_cuda.kernels.making import kernel
 from dispatch_cuda.kernels.vectors import device
 from dispatch_cuda.kernels.warps import team_sum
+
+GATHERED = 4
+"""Elements of a gathered vector of integers: they are added exactly, in any order, and longer ones take registers."""
 
 DEPTH = 8
 """Vectors that a thread reads at once and adds by a tree; with a mask two, or one."""
@@ -68,37 +72,57 @@ class Elements(NamedTuple):
         return types.float64 if self.floating else types.int64
 
     @property
-    def neutral(self) -> Any:
+    def neutral(self) -> float:
         """What changes no sum; of floating-point numbers, -0.0: it keeps the sign of zero."""
-        return self.chain(-0.0 if self.floating else 0)
+        return -0.0 if self.floating else 0
+
+    @property
+    def compensated(self) -> bool:
+        """Whether the rounding errors of sums are kept, because they are not wider than the elements."""
+        return self.floating and not self.single
 
 
-def _converter(elements: Elements) -> Any:
+@cache
+def _converter(chain: Any, boolean: bool) -> Any:
     """Return the function that brings an element to the type of the chain."""
-    chain = elements.chain
-    if elements.boolean:
+    if boolean:
         return device(lambda x: chain(1) if x != 0 else chain(0))
     return device(lambda x: chain(x))
 
 
-def _accumulator(elements: Elements) -> Any:
+@cache
+def _chooser(chain: Any, neutral: float) -> Any:
+    """Return the function of an element and its mask: the element, or what changes no sum."""
+    absent = chain(neutral)
+    return device(lambda x, m: x if m else absent)
+
+
+@cache
+def _accumulator(sums: Any, compensated: bool) -> Any:
     """Return the function that adds a number, of the chain's type, to a sum and its rounding errors."""
-    sums = elements.sums
-    if not elements.floating or elements.single:
+    if not compensated:
         return device(lambda total, errors, x: (total + sums(x), errors))
 
     @device
-    def compensated(total, errors, x):
+    def two_sum(total, errors, x):
         s = total + x
         z = s - total
         return s, errors + ((total - (s - z)) + (x - z))
 
-    return compensated
+    return two_sum
 
 
-def _finisher(elements: Elements) -> Any:
+@cache
+def _accumulators(sums: Any, compensated: bool) -> tuple[Any, Any]:
+    """Return the same in two functions, one for the sum and one for its rounding errors."""
+    accumulate = _accumulator(sums, compensated)
+    return device(lambda t, e, x: accumulate(t, e, x)[0]), device(lambda t, e, x: accumulate(t, e, x)[1])
+
+
+@cache
+def _finisher(compensated: bool) -> Any:
     """Return the function of a sum and its rounding errors: the sum corrected by them."""
-    if not elements.floating or elements.single:
+    if not compensated:
         return device(lambda total, _: total)
 
     @device
@@ -136,7 +160,6 @@ class _Parts(NamedTuple):
     read_some: Any
     block: Any
     depth: int
-    add: Any
 
 
 @cache
@@ -145,13 +168,13 @@ def _parts(elements: Elements, lanes: int, vectorised: bool) -> _Parts:
 
     Where `vectorised`, elements are neighbours and vectors lie on boundaries of 16 bytes.
     """
-    neutral, masked = elements.neutral, elements.masked
-    convert = vectors.lanewise(_converter(elements), lanes, 1)
-    chosen = vectors.lanewise(device(lambda x, m: x if m else neutral), lanes, 2)
+    chain, masked = elements.chain, elements.masked
+    neutral = chain(elements.neutral)
+    convert = vectors.lanewise(_converter(chain, elements.boolean), lanes, 1)
+    chosen = vectors.lanewise(_chooser(chain, elements.neutral), lanes, 2)
     stream, gather, gather_some = vectors.stream, vectors.gather(lanes), vectors.gather_some(lanes)
     first = vectors.first(lanes)
-    add = device(lambda x, y: x + y)
-    add_vectors = vectors.lanewise(add, lanes, 2)
+    add_vectors = vectors.lanewise(numbers.add, lanes, 2)
 
     raw = device(lambda a, i, _: stream(a, i)) if vectorised else gather
 
@@ -182,21 +205,23 @@ def _parts(elements: Elements, lanes: int, vectorised: bool) -> _Parts:
         return add_vectors(add_vectors(x, y), add_vectors(z, w))
 
     if not masked:
-        return _Parts(read, read_some, block, DEPTH, add)
-    return _Parts(read, read_some, pair, 2, add) if lanes <= MASKED_LANES else _Parts(read, read_some, one, 1, add)
+        return _Parts(read, read_some, block, DEPTH)
+    return _Parts(read, read_some, pair, 2) if lanes <= MASKED_LANES else _Parts(read, read_some, one, 1)
 
 
-@cache
+@kernel("sum_rows")
 def rows(elements: Elements, vectorised: bool, team: int, threads: int) -> Any:
     """Return the kernel that sums rows: ``out[row, c]`` is the sum of chunk c of n elements, `a_step` apart.
 
     A team of so many threads of a block of `threads` shares a chunk.
     """
     lanes = vectors.lanes_of(elements.dtype)
+    if not vectorised and not elements.floating:
+        lanes = min(lanes, GATHERED)
     parts = _parts(elements, lanes, vectorised)
     read, read_some, block, depth = parts.read, parts.read_some, parts.block, parts.depth
-    across = vectors.across(parts.add, lanes)
-    accumulate, finish = _accumulator(elements), _finisher(elements)
+    across = vectors.across(numbers.add, lanes)
+    accumulate, finish = _accumulator(elements.sums, elements.compensated), _finisher(elements.compensated)
     sums, neutral = elements.sums, elements.sums(elements.neutral)
     total_of_team = team_sum(team, threads, sums)
 
@@ -238,7 +263,7 @@ def rows(elements: Elements, vectorised: bool, team: int, threads: int) -> Any:
     return sum_rows
 
 
-@cache
+@kernel("sum_columns")
 def columns(elements: Elements, vectorised: bool, threads: int) -> Any:
     """Return the kernel that sums columns: ``out[index, c, j]`` is the sum over chunk c of n rows in column j.
 
@@ -248,11 +273,11 @@ def columns(elements: Elements, vectorised: bool, threads: int) -> Any:
     lanes = vectors.lanes_of(elements.dtype) if vectorised else 1
     parts = _parts(elements, lanes, vectorised)
     read, read_some, block, depth = parts.read, parts.read_some, parts.block, parts.depth
-    accumulate_one, finish_one = _accumulator(elements), _finisher(elements)
     sums, neutral = elements.sums, elements.sums(elements.neutral)
-    total_after = vectors.lanewise(device(lambda t, e, x: accumulate_one(t, e, x)[0]), lanes, 3)
-    errors_after = vectors.lanewise(device(lambda t, e, x: accumulate_one(t, e, x)[1]), lanes, 3)
-    finish = vectors.lanewise(finish_one, lanes, 2)
+    total_after, errors_after = (
+        vectors.lanewise(function, lanes, 3) for function in _accumulators(sums, elements.compensated)
+    )
+    finish = vectors.lanewise(_finisher(elements.compensated), lanes, 2)
     splat, scatter = vectors.splat(lanes), vectors.scatter(lanes)
 
     @cuda.jit

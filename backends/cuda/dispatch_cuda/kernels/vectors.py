@@ -1,12 +1,14 @@
 """Vectors of 16 bytes: moved in one transaction, and computed with lane by lane.
 
 Numba knows no vectors, so a vector is a tuple of its lanes. What is the same for every lane is written out by a few
-generators of functions, since a loop over the lanes of a tuple would go through memory.
+generators of functions, since a loop over the lanes of a tuple would go through memory. The functions are kept, since
+Numba needs longer for them than for the kernels that call them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,22 +54,41 @@ def _real(element: Any) -> Any:
     return element.underlying_float if isinstance(element, types.Complex) else element
 
 
-@intrinsic
-def load(typingctx: Any, a: Any, i: Any) -> Any:
-    """Return the vector of `a` that begins at element i, on a boundary of 16 bytes; floating-point types only."""
-    result = types.UniTuple(a.dtype, BYTES * 8 // a.dtype.bitwidth)
-    parts = a.dtype.bitwidth // _real(a.dtype).bitwidth
+def _loader(read_only: bool, whole: bool) -> Any:
+    """Return the intrinsic function of an array and an index that reads a vector, or one element where not `whole`.
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address, _ = _address(context, builder, signature, arguments)
-        reals = ir.VectorType(context.get_data_type(_real(a.dtype)), result.count * parts)
-        vector = builder.load(builder.inttoptr(address, reals.as_pointer(addrspace=1)), align=BYTES)
-        numbers = [builder.extract_element(vector, ir.IntType(32)(k)) for k in range(reals.count)]
-        if parts == 2:
-            numbers = [_complex(context, builder, a.dtype, *numbers[k : k + 2]) for k in range(0, reals.count, 2)]
-        return cgutils.pack_array(builder, numbers)
+    `read_only` promises that nothing writes to the array while the kernel runs; the load goes the way for such data.
+    """
 
-    return result(a, types.int64), generate
+    def loaded(typingctx: Any, a: Any, i: Any) -> Any:
+        parts = a.dtype.bitwidth // _real(a.dtype).bitwidth
+        count = BYTES * 8 // a.dtype.bitwidth if whole else 1
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            address, _ = _address(context, builder, signature, arguments)
+            reals = ir.VectorType(context.get_data_type(_real(a.dtype)), count * parts)
+            pointer = builder.inttoptr(address, reals.as_pointer(addrspace=1))
+            vector = builder.load(pointer, align=count * a.dtype.bitwidth // 8)
+            if read_only:
+                vector.set_metadata("invariant.load", builder.module.add_metadata([]))
+            elements = [builder.extract_element(vector, ir.IntType(32)(k)) for k in range(reals.count)]
+            if parts == 2:
+                elements = [_complex(context, builder, a.dtype, *elements[k : k + 2]) for k in range(0, 2 * count, 2)]
+            return cgutils.pack_array(builder, elements) if whole else elements[0]
+
+        return (types.UniTuple(a.dtype, count) if whole else a.dtype)(a, types.int64), generate
+
+    return intrinsic(loaded)
+
+
+load = _loader(read_only=False, whole=True)
+"""Reads the vector of an array that begins at an element on a boundary of 16 bytes; floating-point types only."""
+
+fetch = _loader(read_only=True, whole=True)
+"""The same of an array that nothing writes to."""
+
+fetch_one = _loader(read_only=True, whole=False)
+"""Reads an element of an array that nothing writes to: of a floating-point type, or integers of 32 or 64 bits."""
 
 
 def _complex(context: Any, builder: Any, dtype: Any, real: Any, imaginary: Any) -> Any:
@@ -122,6 +143,7 @@ def _written(source: str, **names: Any) -> Any:
     return device(names["function"])
 
 
+@cache
 def lanewise(function: Any, lanes: int, operands: int) -> Any:
     """Return a function of vectors that applies a device function of as many numbers to each lane."""
     names = ", ".join(f"x{n}" for n in range(operands))
@@ -129,43 +151,44 @@ def lanewise(function: Any, lanes: int, operands: int) -> Any:
     return _written(f"def function({names}): return ({results})", f=function)
 
 
+@cache
 def gather(lanes: int) -> Any:
     """Return a function of an array, an index and a step: the vector of the elements that are `step` apart."""
     elements = "".join(f"a[i + {k} * step], " for k in range(lanes))
     return _written(f"def function(a, i, step): return ({elements})")
 
 
+@cache
 def gather_some(lanes: int) -> Any:
     """Return the same with a count from 1 on: lanes behind it repeat the last element."""
     elements = "".join(f"a[i + min({k}, count - 1) * step], " for k in range(lanes))
     return _written(f"def function(a, i, step, count): return ({elements})")
 
 
+@cache
 def first(lanes: int) -> Any:
     """Return a function that keeps the first `count` lanes of a vector and fills the others."""
     elements = "".join(f"x[{k}] if {k} < count else filling, " for k in range(lanes))
     return _written(f"def function(x, count, filling): return ({elements})")
 
 
+@cache
 def scatter(lanes: int) -> Any:
     """Return a function that writes a vector to consecutive elements of an array."""
     statements = "; ".join(f"a[i + {k}] = x[{k}]" for k in range(lanes))
     return _written(f"def function(a, i, x): {statements}")
 
 
+@cache
 def splat(lanes: int) -> Any:
     """Return a function of a number: the vector of it."""
     return _written(f"def function(x): return ({'x, ' * lanes})")
 
 
+@cache
 def across(function: Any, lanes: int) -> Any:
     """Return a function that combines the lanes of a vector by a tree."""
     return _written(f"def function(x): return {_tree([f'x[{k}]' for k in range(lanes)])}", f=function)
-
-
-def tree(function: Any, count: int) -> Any:
-    """Return a function that combines the elements of a tuple by a tree."""
-    return across(function, count)
 
 
 def _tree(terms: list[str]) -> str:

@@ -1,0 +1,63 @@
+"""What an iteration of the eigensolver moves between host and device, and how often the host waits."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from dispatch_cuda.runtime import Runtime
+
+import dispatch
+from dispatch.testing.matrices import laplacian
+
+WAITS = ("read", "synchronize", "wait_for")
+SMALL = 1 << 14
+"""Bytes of what is small: coefficients and Gram matrices of some ten vectors."""
+
+
+@pytest.fixture
+def traffic(monkeypatch):
+    """Lists of how often the host waited in each iteration, and of the bytes of every copy in them."""
+    waits, copies = [Counter()], [0]
+
+    def noted(name):
+        original = getattr(Runtime, name)
+
+        def method(runtime, *arguments):
+            if name in WAITS:
+                waits[-1][name] += 1
+            if name in ("read", "write"):
+                copies.append(arguments[0].array.nbytes)
+            return original(runtime, *arguments)
+
+        monkeypatch.setattr(Runtime, name, method)
+
+    for name in (*WAITS, "write"):
+        noted(name)
+    return waits, copies
+
+
+@pytest.mark.parametrize(("generalized", "usual"), [(False, 4), (True, 6)], ids=["standard", "with M"])
+def test_an_iteration_waits_few_times_and_moves_little(traffic, generalized, usual):
+    """For each sweep of orthonormalization, the projected matrix, the residuals' norms; no block leaves the device."""
+    waits, copies = traffic
+    A, _ = laplacian(20, 21)
+    arguments = {"M": sp.diags_array(np.linspace(1, 2, A.shape[0])).tocsr()} if generalized else {}
+
+    def iterated(_):
+        waits.append(Counter())
+        if len(waits) == 2:
+            copies.clear()  # the start vectors are on the device now
+
+    _, v, info = dispatch.eigsh(A, 4, which="SA", backend="cuda", callback=iterated, return_info=True, **arguments)
+    assert info.method == "lobpcg"
+    inner = waits[1:-1]
+    assert len(inner) >= 6
+    assert not any(count["synchronize"] or count["wait_for"] for count in inner)
+    assert np.median([count["read"] for count in inner]) <= usual, inner
+    # More where the basis is computed anew.
+    assert max(count["read"] for count in inner) <= 12, inner
+    assert max(copies[:-1]) < SMALL
+    assert copies[-1] >= v.nbytes
