@@ -22,7 +22,7 @@ test: $(VENV)/.installed lint
 # order, and two random orders in which threads are interrupted at memory accesses.
 PTX_ON_CPU ?= ../shared/tools/ptx_on_cpu
 PTX_PYTEST := DISPATCH_CUDA_TESTS=ptx DISPATCH_CUDA_EVERY_KERNEL=1 PTX_ON_CPU=$(abspath $(PTX_ON_CPU)) \
-	$(PYTEST) -q tests/cuda/on_device
+	PTX_ON_CPU_CACHE=$(abspath $(VENV))/ptx_on_cpu $(PYTEST) -q tests/cuda/on_device
 PTX_RANDOM := PTX_ON_CPU_OPTIONS=order=2,yieldmem=4
 # Every kernel, for each way to read memory; single precision stands for the others, of which only constants differ.
 PTX_TESTS  ?= every_axis and float32-f or small or strided or slab or \
@@ -33,7 +33,7 @@ test-cuda-ptx: $(VENV)/.installed
 	$(PTX_RANDOM),seed=1 $(PTX_PYTEST) -k '$(PTX_TESTS)'
 	$(PTX_RANDOM),seed=2 $(PTX_PYTEST) -k '$(PTX_TESTS)'
 
-# The whole conformance kit in the same way; hours.
+# The whole conformance kit in the same way.
 test-cuda-ptx-whole: $(VENV)/.installed
 	$(PTX_PYTEST)
 	$(PTX_RANDOM),seed=1 $(PTX_PYTEST)

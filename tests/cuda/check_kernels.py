@@ -66,7 +66,7 @@ def main() -> int:
     ptxas = assembler()
     if ptxas is None:
         print("there is no ptxas: install the CUDA toolkit, or pip install nvidia-cuda-nvcc-cu12")
-        return 0
+        return 1
     spilling = 0
     pattern = sys.argv[1] if len(sys.argv) > 1 else ""
     columns = [f"sm_{major}{minor}" for major, minor in CAPABILITIES]

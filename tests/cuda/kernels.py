@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import pkgutil
+import warnings
 
 import numpy as np
 from dispatch_cuda import kernels as package
 from dispatch_cuda.kernels import blocks, dense, finish, gram, making, spmm, sums
+from dispatch_cuda.summation import Summation, why_not
 from numba.cuda import types
 
+from dispatch.reduction import prepare
+from dispatch.testing.sum import ALL_DTYPES
 from tests.cuda import ptx
 
 CAPABILITIES = [(7, 5), (8, 0), (9, 0), (10, 0)]
@@ -21,9 +26,31 @@ def array(dtype):
     return types.Array(getattr(types, np.dtype(dtype).name), 1, "C")
 
 
-def elements(char, *, single=False, masked=False):
-    dtype = np.dtype(char)
-    return sums.Elements(dtype, False, single, dtype.kind == "f", masked)
+def every_elements():
+    """Return what kernels for sums are specialised by, for each dtype summed as each other, masked or not.
+
+    A mask chooses what has been converted, so conversions are not asked for with masks, too.
+    """
+    found = set()
+    for operand, operation in itertools.product(ALL_DTYPES, repeat=2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+            reduction = prepare(np.ones(3, operand), None, operation, None, False, np._NoValue, np._NoValue)
+        if not why_not(reduction.operand, reduction.dtype, reduction.accumulator):
+            found |= {Summation(None, reduction).elements(masked) for masked in (False, True)}
+    return sorted((parts for parts in found if not (parts.masked and converted(parts))), key=name_of)
+
+
+def converted(parts):
+    """Whether elements are brought to another kind of number, or a narrower type, before they are added."""
+    return parts.boolean or (parts.floating and parts.dtype.kind != "f") or (parts.single and parts.dtype == np.float64)
+
+
+def name_of(parts):
+    """Return the name of a kernel for elements, without the way that it reads them."""
+    double = parts.floating and parts.dtype.kind != "f" and not parts.single
+    marks = {"bool": parts.boolean, "single": parts.single, "double": double}
+    return "-".join([parts.dtype.name, *(mark for mark, given in marks.items() if given), *["masked"] * parts.masked])
 
 
 def sum_signature(parts, columns):
@@ -31,21 +58,17 @@ def sum_signature(parts, columns):
     return (*arguments, array(np.float64 if parts.floating else np.int64))
 
 
-SUMS = [elements(char) for char in ("b", "B", "h", "H", "i", "I", "l", "d")] + [
-    elements("e", single=True), elements("f", single=True), elements("f"), elements("d", masked=True),
-    elements("f", single=True, masked=True), elements("b", masked=True),
-]  # fmt: skip
-
-
 def sum_kernels():
-    for parts in SUMS:
-        name = f"{parts.dtype.name}{'-single' * parts.single}{'-masked' * parts.masked}"
+    for parts in every_elements():
         for vectorised in (True, False):
             way = "vectors" if vectorised else "gathered"
-            for team in (1, 32, THREADS):
+            # Elements that are converted first differ in an instruction: one kernel stands for the others.
+            for team in (1, 32, THREADS) if not converted(parts) else (32,) * vectorised:
                 kernel = sums.rows(parts, vectorised, team, THREADS)
-                yield f"rows-{name}-{way}-{team}", kernel, sum_signature(parts, False)
-            yield f"columns-{name}-{way}", sums.columns(parts, vectorised, THREADS), sum_signature(parts, True)
+                yield f"rows-{name_of(parts)}-{way}-{team}", kernel, sum_signature(parts, False)
+            if not converted(parts):
+                kernel = sums.columns(parts, vectorised, THREADS)
+                yield f"columns-{name_of(parts)}-{way}", kernel, sum_signature(parts, True)
 
 
 def block_kernels():

@@ -82,21 +82,26 @@ class Summation:
         """
         from dispatch_cuda.kernels.sums import Elements
 
-        floating = self.dtype.kind == "f"
-        elements = Elements(
-            dtype=self.element,
-            boolean=self._reduction.operand.kind == "b",
-            single=floating and real_part(self._reduction.dtype).itemsize < 8,
-            floating=floating,
-            masked=mask is not None,
-        )
         this = next_pass(groups)
-        memory = self._launch(this, elements, operand, start, mask, mask_start)
-        elements = Elements(self.dtype, False, False, floating, False)
+        memory = self._launch(this, self.elements(mask is not None), operand, start, mask, mask_start)
+        elements = Elements(self.dtype, False, False, self.dtype.kind == "f", False)
         while any(group.reduced for group in this.results):
             this = next_pass(this.results)
             memory = self._launch(this, elements, memory, 0, None, 0)
         return memory
+
+    def elements(self, masked: bool) -> Elements:
+        """Return what kernels are specialised by that read the elements, and a mask or none."""
+        from dispatch_cuda.kernels.sums import Elements
+
+        floating = self.dtype.kind == "f"
+        return Elements(
+            dtype=self.element,
+            boolean=self._reduction.operand.kind == "b",
+            single=floating and real_part(self._reduction.dtype).itemsize < 8,
+            floating=floating,
+            masked=masked,
+        )
 
     def values(self, raw: NDArray[Any]) -> NDArray[Any]:
         """Return raw sums as they come from the device in the accumulator's dtype, pairs as complex numbers."""
