@@ -1,8 +1,9 @@
-"""Measure the CUDA kernels on a GPU: bandwidth reached, beside the device's peak, CuPy and PyTorch where installed.
+"""Measure the CUDA kernels on a GPU: bandwidth reached and expected, beside CuPy and PyTorch where installed.
 
-Run as ``python benchmarks/gpu.py [SHRINK]``; SHRINK divides the sizes, to try the script out. Sums are timed on the
-device, the best of several, by events; every peer sums the same memory in the same process. Solutions are timed as a
-whole, from the matrix on the host to the eigenpairs there.
+Run as ``python benchmarks/gpu.py [SHRINK]``; SHRINK divides the sizes, to try the script out. Sums and the solver's
+primitives are timed on the device, the best of several, by events, and their bandwidth is that of the bytes that have
+to move; what is expected of each is that of `docs/cuda-kernels.md`. Every peer sums the same memory in the same
+process. Solutions are timed as a whole, from the matrix on the host to the eigenpairs there.
 """
 
 from __future__ import annotations
@@ -17,19 +18,30 @@ import scipy.sparse as sp
 
 import dispatch
 from dispatch.solvers.start import guards
+from dispatch.testing.engine import problem_of
 from dispatch.testing.matrices import laplacian
 
 REPEATS = 20
 CASES = [
-    ("full", (1 << 28,), None, "f"),
-    ("full", (1 << 27,), None, "d"),
-    ("full", (1 << 30,), None, "b"),
-    ("full", (1 << 26,), None, "D"),
-    ("rows", (1 << 18, 1024), 1, "f"),
-    ("short rows", (1 << 24, 16), 1, "f"),
-    ("columns", (1 << 18, 1024), 0, "f"),
-    ("few columns", (1 << 27, 2), 0, "f"),
+    ("full", (1 << 28,), None, "f", (0.85, 0.92)),
+    ("full", (1 << 27,), None, "d", (0.85, 0.92)),
+    ("full", (1 << 30,), None, "b", (0.8, 0.9)),
+    ("full", (1 << 26,), None, "D", (0.85, 0.92)),
+    ("rows", (1 << 18, 1024), 1, "f", (0.8, 0.9)),
+    ("short rows", (1 << 24, 16), 1, "f", (0.5, 0.8)),
+    ("columns", (1 << 18, 1024), 0, "f", (0.8, 0.9)),
+    ("few columns", (1 << 27, 2), 0, "f", (0.8, 0.9)),
 ]
+"""Kind, shape, axis and dtype of sums, and the shares of the peak bandwidth between which they are expected."""
+
+EXPECTED = {
+    "apply": (0.5, 0.8), "chebyshev_step": (0.6, 0.8), "gram": (0.3, 0.5), "combine": (0.6, 0.9),
+    "residual": (0.8, 0.9), "columns": (0.6, 0.8), "apply dense": (0.6, 0.85),
+}  # fmt: skip
+"""The same of the solver's primitives."""
+
+POINTS, VECTORS, DENSE = 1 << 20, 16, 1 << 14
+"""Points of the grid and vectors of the blocks that the primitives work on, and order of the dense matrix."""
 
 GRIDS = [((1000, 1000), 10), ((100, 100, 100), 10), ((2000, 2000), 4)]
 """Grids whose Laplacians are solved, and how many of the smallest eigenvalues are wanted."""
@@ -90,13 +102,58 @@ def sums(peak: float, shrink: int) -> None:
     from numba import cuda
 
     rng = np.random.default_rng(0)
-    for kind, (rows, *columns), axis, char in CASES:
+    for kind, (rows, *columns), axis, char, expected in CASES:
         shape = (max(rows // shrink, 1), *columns)
         a = cuda.to_device((rng.random(shape, np.float32) * 100).astype(char))
         stream = cuda.legacy_default_stream()  # ours waits for it, and it for ours
         ways = {"dispatch": lambda a=a, axis=axis: dispatch.sum(a, axis=axis), **peers(a, axis)}
         ratios = {name: a.nbytes / best_seconds(call, stream) / peak for name, call in ways.items()}
-        print(f"{kind:12} {shape!s:16} {char}  ", "  ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
+        line = "  ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+        print(f"{kind:16} {shape!s:16} {char}  {line}  {_judged(ratios['dispatch'], expected)}")
+
+
+def _judged(ratio: float, expected: tuple[float, float]) -> str:
+    """Return what was expected, and whether it was reached."""
+    low, high = expected
+    verdict = "less" if ratio < low else "more" if ratio > high else "as expected"
+    return f"(expected {low:.2f} to {high:.2f}: {verdict})"
+
+
+def products(dtype: Any, device: Any, shrink: int) -> dict[str, tuple[int, int, Callable[[], Any]]]:
+    """Return the solver's primitives: rows, bytes that have to move, and the call."""
+    from dispatch_cuda import backend
+
+    side, order, p = max(int((POINTS / shrink) ** 0.5), 2), max(DENSE // shrink, 2), VECTORS
+    rng = np.random.default_rng(0)
+    A = sp.csr_array(laplacian(side, side)[0].astype(dtype))
+    n, w = A.shape[0], A.dtype.itemsize
+    engine = backend.block_engine(problem_of(A), device=device)
+    X, Y, Z = (engine.upload(rng.standard_normal((n, p)).astype(dtype)) for _ in range(3))
+    V = engine.upload(rng.standard_normal((order, p)).astype(dtype))
+    matrix, dense = engine.operator(A), engine.operator(rng.random((order, order), np.float32).astype(dtype))
+    C, ones = np.eye(p), np.ones(p)
+    stored, block = A.nnz * (w + 4) + 4 * n, n * p * w
+    return {
+        "apply": (n, stored + 2 * block, lambda: engine.apply(matrix, X)),
+        "chebyshev_step": (n, stored + 6 * block, lambda: engine.chebyshev_step(matrix, ones, ones, ones, Z, X, Y)),
+        "gram": (n, 2 * block, lambda: engine.gram(X, Y)),
+        "combine": (n, 4 * block, lambda: engine.combine([X, Y, Z], [C, C, C])),
+        "residual": (n, 3 * block, lambda: engine.residual(X, Y, ones)),
+        "columns": (n, 2 * block, lambda: engine.columns(X, range(p))),
+        "apply dense": (order, order * (order + 2 * p) * w, lambda: engine.apply(dense, V)),
+    }
+
+
+def primitives(peak: float, shrink: int) -> None:
+    """Print the share of the peak bandwidth that each of the solver's primitives reaches."""
+    from dispatch_cuda import backend
+
+    (device, *_) = backend.probe()
+    stream = backend.runtime(device.name).stream
+    for char in "fd":
+        for name, (rows, nbytes, call) in products(char, device, shrink).items():
+            ratio = nbytes / best_seconds(call, stream) / peak
+            print(f"{name:16} n={rows:<14} {char}  cuda {ratio:.2f}  {_judged(ratio, EXPECTED[name])}")
 
 
 def solvers(A: sp.csr_array, k: int) -> dict[str, Callable[[], Any]]:
@@ -145,8 +202,9 @@ def main(shrink: int = 1) -> int:
         print(f"no GPU: {info.reason if info else 'array-dispatch-cuda is not installed'}")
         return 1
     peak = peak_bandwidth()
-    print(f"{info.devices[0].description}; peak {peak / 1e9:.0f} GB/s; ratios to the peak, 0.8 to 0.9 expected")
+    print(f"{info.devices[0].description}; peak {peak / 1e9:.0f} GB/s; shares of the peak")
     sums(peak, shrink)
+    primitives(peak, shrink)
     solutions(peak, shrink)
     return 0
 

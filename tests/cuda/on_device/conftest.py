@@ -81,4 +81,6 @@ def pytest_sessionfinish(session):
     if hasattr(session.config, "workeroutput"):  # one of several processes
         session.config.workeroutput["launched"] = sorted(launched)
     elif os.environ.get("DISPATCH_CUDA_EVERY_KERNEL") and (missed := kernels.every_name() - launched):
-        raise pytest.UsageError(f"kernels that no test has launched: {', '.join(sorted(missed))}")
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_line(f"kernels that no test has launched: {', '.join(sorted(missed))}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
@@ -15,5 +16,12 @@ def test_the_benchmark_runs_to_its_end(capsys):
     script["main"].__globals__["REPEATS"] = 1
     assert script["main"](SHRINK) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + len(script["CASES"]) + len(script["GRIDS"])
-    assert all("dispatch" in line or "cuda" in line for line in lines[1:])
+    sums, primitives, grids = script["CASES"], script["EXPECTED"], script["GRIDS"]
+    assert len(lines) == 1 + len(sums) + 2 * len(primitives) + len(grids)
+    for line, (*_, (low, high)) in zip(lines[1:], sums, strict=False):
+        ratio = float(re.search(r"dispatch (\d\.\d\d)", line)[1])
+        assert f"(expected {low:.2f} to {high:.2f}: {'less' if ratio < low else 'more'})" in line
+    for line, name in zip(lines[1 + len(sums) :], [*primitives] * 2, strict=False):
+        assert line.startswith(f"{name} ")
+        assert "(expected" in line
+    assert all(re.search(r"products expected: \d+\.\d{3} s\)", line) for line in lines[-len(grids) :])
