@@ -54,8 +54,9 @@ def name_of(parts):
 
 
 def sum_signature(parts, columns):
-    arguments = [array(parts.dtype), I64, array(np.uint8), *[I64] * 3, array(np.int64), *[I64] * (10 if columns else 6)]
-    return (*arguments, array(np.float64 if parts.floating else np.int64))
+    out = array(np.float64 if parts.floating else np.int64)
+    mask = array(np.uint8) if parts.masked else out  # which stands for a mask that is not there
+    return (array(parts.dtype), I64, mask, *[I64] * 3, array(np.int64), *[I64] * (10 if columns else 6), out)
 
 
 def sum_kernels():

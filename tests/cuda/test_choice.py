@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -40,6 +42,16 @@ def test_large_eigenproblems_go_to_the_gpu_and_small_ones_do_not(backend):
     small, large = (sp.eye_array(n, format="csr") for n in (1000, 10**6))
     assert ratio(backend, describe("eigsh", small, {"problem": problem_of(small)})) > 1
     assert ratio(backend, describe("eigsh", large, {"problem": problem_of(large)})) < 0.2
+
+
+def test_a_matrix_whose_columns_kernels_cannot_number_is_refused(backend):
+    (device, *_) = backend.probe()
+    for n, answer in (
+        (2**31, True),
+        (2**31 + 1, "the matrix has 2147483649 columns, and kernels number 2**31 of them"),
+    ):
+        call = describe("eigsh", SimpleNamespace(shape=(n, n)), {})
+        assert backend.supports(call, device) == answer
 
 
 class OnDevice:

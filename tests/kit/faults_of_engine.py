@@ -113,6 +113,14 @@ class GramWithoutTheLastRow(CpuEngine):
         return super().gram(X[:even], Y[:even])
 
 
+@fault("test_grams")
+class GramsOfTheFirstBlock(CpuEngine):
+    """`grams` takes the first block of the first pair for each of them."""
+
+    def grams(self, pairs):
+        return [self.gram(pairs[0][0], Y) for _, Y in pairs]
+
+
 @fault("test_gram_of_a_block_with_itself")
 class GramUpperHalf(CpuEngine):
     """`gram` of a block with itself fills only the upper triangle."""

@@ -64,7 +64,7 @@ class CudaBackend(Backend):
         ]
 
     def supports(self, call: Call, device: Device) -> str | Literal[True]:
-        """Return True for sums of numbers on the host or on this device, and for every eigenproblem."""
+        """Return True for sums of numbers on the host or on this device, and for eigenproblems."""
         if FORK.why_not():
             return FORK.why_not()
         lost = [runtime for (name, _), runtime in list(self._runtimes.items()) if name == device.name and runtime.lost]
@@ -76,7 +76,7 @@ class CudaBackend(Backend):
             if not hasattr(FakeCUDAModule, "shfl_down_sync"):
                 return "Numba's simulator lacks the warp shuffles that the kernels use"
         if call.operation == "eigsh":
-            return True
+            return why_not_eigsh(call) or True
         if on_cuda(call.operand):
             return why_not_device_sum(call, self._devices[device.name], len(self._devices)) or True
         return why_not_host_sum(call) or True
@@ -127,6 +127,12 @@ class CudaBackend(Backend):
             if runtime is None:
                 runtime = self._runtimes[key] = Runtime(name, self._devices[name], key[1])
             return runtime
+
+
+def why_not_eigsh(call: Call) -> str:
+    """Return why an eigenproblem cannot be solved on a device, or the empty string."""
+    rows = max(call.shape, default=0)
+    return f"the matrix has {rows} columns, and kernels number 2**31 of them" if rows > 1 << 31 else ""
 
 
 def why_not_host_sum(call: Call) -> str:
