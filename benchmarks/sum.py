@@ -1,8 +1,9 @@
 """`dispatch.sum` on the CPU: as ratios to `numpy.sum` and to the memory bandwidth, both measured in the same run.
 
-Run as ``python benchmarks/sum.py``; ``--full`` takes every dtype, layout and size, ``--plot FILE`` draws size against
-GB/s, a line a library. Each figure is the median of rounds in which everybody takes a turn. Bytes are those of the
-memory that has to be touched: of every second element, all; of a mask, its own as well.
+Run as ``python benchmarks/sum.py``; ``--full`` takes every dtype, layout and size, ``--only PATTERN`` those of the
+cases whose "dtype, layout, bytes" a regular expression matches, ``--plot FILE`` draws size against GB/s, a line a
+library. Each figure is the median of rounds in which everybody takes a turn. Bytes are those of the memory that has to
+be touched: of every second element, all; of a mask, its own as well.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -59,6 +61,11 @@ def square(a: np.ndarray) -> np.ndarray:
     return side(a[: max(int(a.size**0.5), 1) ** 2], max(int(a.size**0.5), 1))
 
 
+def marks(a: np.ndarray) -> np.ndarray:
+    """Return a mask for the array, two thirds of it True."""
+    return np.resize(np.arange(4099) % 3 != 0, a.shape)
+
+
 LAYOUTS: dict[str, Callable[[np.ndarray], Case]] = {
     "contiguous": lambda a: (a, {}, a.nbytes),
     "square, axis 0": lambda a: (square(a), {"axis": 0}, square(a).nbytes),
@@ -67,12 +74,18 @@ LAYOUTS: dict[str, Callable[[np.ndarray], Case]] = {
     "(n, 4), axis 1": lambda a: (side(a, 4), {"axis": 1}, a.nbytes),
     "(n, 100), axis 1": lambda a: (side(a, 100), {"axis": 1}, a.nbytes),
     "(n, 16, 64), axis 1": lambda a: (side(a, 1024).reshape(-1, 16, 64), {"axis": 1}, a.nbytes),
-    "where": lambda a: (a, {"where": np.resize(np.arange(4099) % 3 != 0, a.size)}, a.nbytes + a.size),
+    "where": lambda a: (a, {"where": marks(a)}, a.nbytes + a.size),
     "[::2]": lambda a: (a[::2], {}, a.nbytes),
     "[::-1]": lambda a: (a[::-1], {}, a.nbytes),
     "sub-block": lambda a: (side(a, 2048)[:, :1024], {}, side(a, 2048).nbytes // 2),
     "Fortran, axis 0": lambda a: (square(a).T, {"axis": 0}, square(a).nbytes),
     "byteswapped": lambda a: (a.astype(a.dtype.newbyteorder()), {}, a.nbytes),
+    "axes (0, 2)": lambda a: (side(a, 16).reshape(-1, 4, 4), {"axis": (0, 2)}, a.nbytes),
+    "where, axis 0": lambda a: (square(a), {"axis": 0, "where": marks(square(a))}, square(a).nbytes + square(a).size),
+    "dtype": lambda a: (a, {"dtype": np.result_type(a, np.float64)}, a.nbytes),
+    "initial": lambda a: (a, {"initial": 1}, a.nbytes),
+    "keepdims, axis -1": lambda a: (square(a), {"axis": -1, "keepdims": True}, square(a).nbytes),
+    "out, axis 0": lambda a: (square(a), {"axis": 0, "out": np.sum(square(a), 0)}, square(a).nbytes),
 }
 MAIN_LAYOUTS = ["where", "(n, 4), axis 0", "(n, 4), axis 1", "square, axis 0", "square, axis 1", "[::2]"]
 
@@ -186,6 +199,7 @@ def main() -> None:
     """Print a line a case: GB/s, the ratio to NumPy's speed and to the bandwidth, and the same of the peers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="every dtype, layout and size")
+    parser.add_argument("--only", metavar="PATTERN", default="", help='regular expression for "dtype, layout, bytes"')
     parser.add_argument("--plot", help="write a picture: size against GB/s")
     parser.add_argument("--peers", action="store_true", help="measure numexpr, bottleneck, torch and pyopencl too")
     parser.add_argument("--rounds", type=int, default=9)
@@ -196,6 +210,8 @@ def main() -> None:
     slower = []
     with ThreadPoolExecutor(cores()) as pool:
         for dtype, layout, size in cases(options.full):
+            if not re.search(options.only, f"{dtype}, {layout}, {size}"):
+                continue
             vector = elements(dtype, size)
             try:
                 a, arguments, nbytes = LAYOUTS[layout](vector)
@@ -209,7 +225,8 @@ def main() -> None:
                 "numpy": lambda a=a, k=arguments: np.sum(a, **k),
                 "dispatch": lambda a=a, k=arguments: dispatch.sum(a, **k),
             }
-            timed["dispatch"]()
+            for _ in range(kernels.SMALL_SUMS + 1 if size < 1 << 16 else 1):  # small sums ask for kernels late
+                timed["dispatch"]()
             kernels.wait()
             timed |= peers(a, arguments) if options.peers else {}
             taken = medians(timed, options.rounds)

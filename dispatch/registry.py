@@ -63,19 +63,20 @@ class Registry:
         self._found: Table | None = None
         self._registered: dict[str, Entry] = {}
         self._unregistered: WeakSet[Entry] = WeakSet()
-        self._table: Table | None = None
+        self.latest: Table | None = None
+        """The current table, once there is one: that takes no call, and every sum looks it up."""
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
 
     def table(self) -> Table:
         """Return the current table; the first call scans the installed plugins."""
-        table = self._table
+        table = self.latest
         if table is None:
             with self._lock:
                 if self._found is None:
                     self._found = _scan()
                 entries = sorted((self._found.entries | self._registered).items())
-                table = self._table = Table(dict(entries), self._found.problems)
+                table = self.latest = Table(dict(entries), self._found.problems)
         return table
 
     def entry_of(self, backend: Backend) -> Entry:
@@ -107,7 +108,7 @@ class Registry:
             if isinstance(why, Unavailable):
                 raise ValueError(f"the backend {backend.name!r} cannot be registered: {why.reason}")  # noqa: TRY004
             self._registered[backend.name] = entry
-            self._table = None
+            self.latest = None
         return Registration(self, entry)
 
     def unregister(self, entry: Entry) -> None:
@@ -115,14 +116,14 @@ class Registry:
         with self._lock:
             if self._registered.get(entry.name) is entry:
                 del self._registered[entry.name]
-                self._table = None
+                self.latest = None
 
     def refresh(self) -> None:
         """Forget everything but the registered backends; the next use scans, imports and probes again."""
         with self._lock:
             for entry in (*self._registered.values(), *self._unregistered):
                 entry.forget()
-            self._found = self._table = None
+            self._found = self.latest = None
 
     def _after_fork(self) -> None:
         # Another thread of the parent process may have held a lock at the moment of the fork.

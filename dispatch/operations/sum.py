@@ -74,25 +74,27 @@ def sum(
     >>> dispatch.sum(np.arange(1000000))
     np.int64(499999500000)
     """
-    a = as_operand(a)
-    plain = (
-        type(a) is np.ndarray
-        and (out is None or type(out) is np.ndarray)
-        and (where is NO_VALUE or type(where) is np.ndarray)
-    )
+    # What follows, up to the first return, is on the path of every call: it is written for speed.
     place: tuple[type, Hashable] | None = None
-    if not plain and out is None and where is NO_VALUE and (home := residence(a)) is not None:
-        place = type(a), home  # of a device array
+    if a.__class__ is not _ndarray:
+        a = as_operand(a)
+        if a.__class__ is not _ndarray and out is None and where is NO_VALUE and (home := residence(a)) is not None:
+            place = type(a), home  # of a device array
+    # A key holds all that calls have in common that are alike for `supports`.
     key: tuple[Any, ...] | None = None
-    if plain or place is not None:
-        key = _key_of(a, axis, dtype, out, keepdims, initial, where, backend, place)
+    if a.__class__ is _ndarray or place is not None:
+        request = context.current() if backend is None else parse(backend)
+        key = (request, a.dtype, a.shape, axis, dtype, keepdims, initial is NO_VALUE, place)
+        if out is not None or where is not NO_VALUE:
+            key = _with_arrays(key, out, where)
         try:
-            route: Route | None = registry.table().routes.get(key)
+            route: Route | None = (registry.latest or registry.table()).routes.get(key) if key else None
         except TypeError:  # an argument that cannot be hashed, such as a list of axes
             key = None
         else:
             if route is not None and not tracing.count:
-                return route.backend.sum(a, axis, dtype, out, keepdims, initial, where, device=route.device)
+                chosen, device = route
+                return chosen.sum(a, axis, dtype, out, keepdims, initial, where, device=device)
     call = call_of(a, axis, dtype, out, keepdims, initial, where)
     route, decision = select(call, *context.in_force(backend))
     if key is not None and not tracing.logging_calls():
@@ -110,30 +112,20 @@ def as_operand(a: Any) -> Any:
     return np.asanyarray(a) if type(a) in _LITERALS else a
 
 
+_ndarray = np.ndarray
+
 MOST_ROUTES = 4096
 """Decisions that are kept; beyond that they are taken anew."""
 
 
-def _key_of(
-    a: Any,
-    axis: Any,
-    dtype: Any,
-    out: Any,
-    keepdims: bool,
-    initial: Any,
-    where: Any,
-    backend: BackendLike | None,
-    place: tuple[type, Hashable] | None,
-) -> tuple[Any, ...]:
-    """Return what calls on plain or device arrays have in common that are alike for `supports`; the request first.
-
-    A device array's `place` is its class and where it lives.
-    """
-    request = context.current() if backend is None else parse(backend)
-    key = (request, a.dtype, a.shape, axis, dtype, keepdims, initial is NO_VALUE, place)
-    if out is None and where is NO_VALUE:
-        return key
-    return (*key, *(None if x is None or x is NO_VALUE else (x.dtype, x.shape) for x in (out, where)))
+def _with_arrays(key: tuple[Any, ...], out: Any, where: Any) -> tuple[Any, ...] | None:
+    """Return the key of a call with `out` or `where`; None where one of them is no plain array."""
+    if where is NO_VALUE:
+        return (*key, out.dtype, out.shape) if out.__class__ is _ndarray else None
+    if where.__class__ is not _ndarray or not (out is None or out.__class__ is _ndarray):
+        return None
+    arrays = (None, None) if out is None else (out.dtype, out.shape)
+    return (*key, *arrays, where.dtype, where.shape)
 
 
 def _keep(key: tuple[Any, ...], route: Route) -> None:

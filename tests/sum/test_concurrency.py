@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 from dispatch_cpu import kernels, parallel
-from dispatch_cpu.recipes import VECTOR
+from dispatch_cpu.recipes import ALL, few_key
 
 import dispatch
 
@@ -95,4 +95,4 @@ def test_a_few_small_sums_load_no_kernel(monkeypatch):
         assert dispatch.sum(np.ones(30, np.float32)) == 30
     assert asked == []
     assert dispatch.sum(np.ones(30, np.float32)) == 30
-    assert asked == [VECTOR]
+    assert asked == [few_key(ALL, "f", "f")]

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
-from dispatch_cpu import kernels, summation
-from dispatch_cpu.recipes import VECTOR
+import scipy.sparse as sp
+from dispatch_cpu import few_elements, kernels, recipes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 import dispatch
 
-from .strategies import FLOATS, INTEGERS, arrays, axes_of, masks_of
+from .conftest import forget_routes, take_as_large
+from .strategies import FLOATS, INTEGERS, arrays, axes_of, layouts, masks_of
 
 NUMBERS = [*INTEGERS, *FLOATS, ">i4", ">f4", ">c16", "g"]
 FIXTURES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -71,9 +73,7 @@ def test_served_by_numpy(large, data):
     arguments = data.draw(arguments_for(a, NUMBERS[:-4], masked=True))
     with pytest.MonkeyPatch.context() as patch:
         if large:
-            patch.setattr("dispatch_cpu.sum._routes", {})
-            patch.setattr("dispatch_cpu.few_elements.SMALL", 0)
-            patch.setattr("dispatch_cpu.few_elements.UNHURRIED", {})
+            take_as_large(patch)
             patch.setattr("dispatch_cpu.any_layout.PACKED", 16)
         check(a, arguments, data)
 
@@ -113,22 +113,50 @@ def test_kernels_and_numpy_add_in_the_same_order(compiled, nothing_is_small, dty
     np.testing.assert_array_equal(by_kernels, by_numpy)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 16, 17, 100, 255, 256, 257, 2047, 2048, 4097, 20_000])
-@pytest.mark.parametrize("form", ["vector", "matrix", "read-only", "unaligned", "big-endian"])
-def test_the_kernel_for_float32_vectors_adds_in_the_same_order(compiled, n, form):
-    a = np.random.default_rng(n).standard_normal(n).astype(np.float32)
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
+@settings(FIXTURES, max_examples=300)
+@given(data=st.data())
+def test_few_elements_served_by_kernels(compiled, data):
+    a = data.draw(arrays([*FLOATS, ">f4", ">c16"]))
+    check(a, data.draw(arguments_for(a, FLOATS, masked=True)), data)
+
+
+LONG = [(2,), (3,), (16,), (17,), (129,), (255,), (257,), (2049,), (4097,), (20_000,)]
+FEW_SHAPES = {
+    recipes.ALL: LONG,
+    recipes.ROWS: [(70, 4), (5, 17), (3, 300), (1, 40)],
+    recipes.COLUMNS: [(40, 3), (33, 5), (20, 1100), (1, 7), (300, 1)],
+    recipes.CUBES: [(2, 33, 5), (4, 5, 40), (3, 1, 7), (5, 300, 1)],
+}
+
+
+@pytest.mark.parametrize("chars", recipes.FEW)
+@pytest.mark.parametrize("layout", FEW_SHAPES)
+def test_kernels_for_few_floats_add_in_the_same_order(compiled, layout, chars):
+    rng, kernel, result = np.random.default_rng(7), kernels.find(*recipes.few_key(layout, *chars)), np.dtype(chars[1])
+    for shape in FEW_SHAPES[layout]:
+        a = (rng.standard_normal((*shape, 2)) @ [1, 1j if chars[0] in "FD" else 0]).astype(chars[0], copy=False)
+        views = [a]
+        if layout in (recipes.ALL, recipes.ROWS) and chars[0] in "fd":
+            views += [a[..., ::-1], a[::-1, ...], a[..., ::2], a[..., ::3], np.broadcast_to(a[..., :1], a.shape), a.T]
+        for x in views:
+            np.testing.assert_array_equal(kernel(x), few_elements.sum_by_numpy(layout, result, x))
+
+
+@pytest.mark.parametrize("form", ["vector", "matrix", "read-only", "unaligned", "big-endian", "with initial", "masked"])
+def test_few_floats_have_the_same_bits_before_a_kernel_is_ready(compiled, form, monkeypatch):
+    a = np.random.default_rng(3).standard_normal(1300).astype(np.float32)
     a.flags.writeable = form != "read-only"
-    shaped = a.reshape(1, n, 1) if form == "matrix" else a.astype(">f4") if form == "big-endian" else a
+    shaped = a.reshape(13, 100) if form == "matrix" else a.astype(">f4") if form == "big-endian" else a
     if form == "unaligned":
         shaped = np.frombuffer(b"." + a.tobytes(), np.uint8)[1:].view(np.float32)
-    kernel = kernels.find(*VECTOR)
-    double = np.dtype(np.float64)
-    expected = summation.sum_rows(a.reshape(1, n, 1), double, double)[0, 0]
-    assert kernel(a.copy(), summation.LANES, summation.LANES * summation.SERIAL) == expected
-    for found in ({}, {"vector": kernel}):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("dispatch_cpu.sum._routes", found)
-            assert dispatch.sum(shaped) == np.float32(expected)
+    arguments = {"initial": 0.1} if form == "with initial" else {"where": a > 0} if form == "masked" else {}
+    arguments |= {"axis": 0} if form == "matrix" else {}
+    by_kernel = dispatch.sum(shaped, **arguments)
+    assert few_elements.few_routes
+    forget_routes(monkeypatch)
+    monkeypatch.setattr(kernels, "find", lambda name, recipe, result, masked: None)
+    np.testing.assert_array_equal(dispatch.sum(shaped, **arguments), by_kernel)
 
 
 def test_float32_vectors_of_zeros_and_of_nothing(compiled):
@@ -186,8 +214,7 @@ ERRORS = [
 @pytest.mark.parametrize("number", range(len(ERRORS)))
 def test_errors_are_numpys(large, number, monkeypatch):
     if large:
-        monkeypatch.setattr("dispatch_cpu.few_elements.SMALL", 0)
-        monkeypatch.setattr("dispatch_cpu.few_elements.UNHURRIED", {})
+        take_as_large(monkeypatch)
     arguments = ERRORS[number]
     with pytest.raises(Exception) as expected:  # noqa: PT011 - whatever NumPy raises
         np.sum(ONES, **arguments)
@@ -201,3 +228,95 @@ def test_elements_are_cast_before_they_are_added(nothing_is_small):
     assert dispatch.sum(a, axis=0, dtype=int).tolist() == [40] * 3
     with pytest.warns(RuntimeWarning, match="overflow"):
         assert dispatch.sum(np.full(40, 1e300), dtype=np.float32) == np.inf
+
+
+def outcome(function, *arguments, **named):
+    """What a call returns, or the error that it raises."""
+    try:
+        return function(*arguments, **named)
+    except Exception as error:  # noqa: BLE001 - whatever NumPy or SciPy raises
+        return error
+
+
+def assert_same_outcome(got, expected):
+    assert type(got) is type(expected)
+    if isinstance(expected, Exception):
+        assert str(got) == str(expected)
+        return
+    if sp.issparse(expected):
+        got, expected = got.toarray(), expected.toarray()
+    assert (getattr(got, "dtype", None), np.shape(got)) == (getattr(expected, "dtype", None), np.shape(expected))
+    if isinstance(expected, np.ma.MaskedArray):
+        np.testing.assert_array_equal(np.ma.getmaskarray(got), np.ma.getmaskarray(expected))
+        got, expected = got.filled(0), expected.filled(0)
+    np.testing.assert_array_equal(got, expected)
+
+
+@st.composite
+def time_spans(draw):
+    counts = draw(arrays(["q"]))
+    spans = counts.astype(draw(st.sampled_from(["m8[s]", "m8[ns]", ">m8[D]", "m8"])))
+    if spans.size and draw(st.booleans()):
+        spans.flat[0] = np.timedelta64("NaT")
+    return spans
+
+
+@st.composite
+def objects(draw):
+    shape = draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
+    kinds = [st.integers(), st.fractions(), st.text(max_size=2), st.just(None), st.lists(st.integers(), max_size=1)]
+    return draw(layouts(draw(hnp.arrays(object, shape, elements=draw(st.sampled_from(kinds))))))
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("kind", [time_spans(), objects()], ids=["timedelta", "object"])
+@settings(FIXTURES, max_examples=100)
+@given(data=st.data())
+def test_elements_that_numpy_adds(large, kind, data):
+    a = data.draw(kind)
+    arguments = {"axis": data.draw(axes_of(a)), "keepdims": data.draw(st.booleans())}
+    for name, values in {
+        "where": masks_of(a),
+        "initial": st.sampled_from([0, np.timedelta64(3, "s"), "a", None]),
+        "dtype": st.sampled_from([a.dtype, object, "m8[s]", "f8"]),
+    }.items():
+        if data.draw(st.integers(0, 3)) == 0:
+            arguments[name] = data.draw(values)
+    with pytest.MonkeyPatch.context() as patch:
+        if large:
+            take_as_large(patch)
+        assert_same_outcome(outcome(dispatch.sum, a, **arguments), outcome(np.sum, a, **arguments))
+        expected = outcome(np.sum, a, **arguments)
+        if isinstance(expected, np.ndarray):
+            out = np.zeros_like(expected)
+            assert dispatch.sum(a, out=out, **arguments) is out
+            assert_same_outcome(out, expected)
+
+
+@settings(FIXTURES, max_examples=200)
+@given(data=st.data())
+def test_masked_arrays_add_what_is_not_masked(data):
+    a = data.draw(arrays(["b", "i", "f", "d", "D", ">f4", "?"]))
+    masked = np.ma.masked_array(a, data.draw(st.just(False) | hnp.arrays(bool, a.shape)))
+    arguments = {"axis": data.draw(axes_of(a))}
+    if data.draw(st.booleans()):
+        arguments["keepdims"] = data.draw(st.booleans())
+    if data.draw(st.booleans()):
+        arguments["dtype"] = "D" if a.dtype.kind == "c" else "d"
+    with np.errstate(all="ignore"):
+        assert_same_outcome(outcome(dispatch.sum, masked, **arguments), outcome(np.sum, masked, **arguments))
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo", "bsr", "dia", "lil", "dok"])
+@settings(FIXTURES, max_examples=60)
+@given(data=st.data())
+def test_sparse_matrices_are_summed_by_scipy(form, data):
+    dtype = data.draw(st.sampled_from(["b", "i", "f", "d", "D"]))
+    shape = data.draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
+    dense = data.draw(hnp.arrays(dtype, shape, elements=st.integers(-9, 9), fill=st.just(0)))
+    kind = data.draw(st.sampled_from(["array", "matrix"]))
+    A = getattr(sp, f"{form}_{kind}")(dense)
+    arguments = {"axis": data.draw(st.sampled_from([None, 0, 1, -1, -2, 2, (0, 1), 0.5]))}
+    if data.draw(st.booleans()):
+        arguments["dtype"] = data.draw(st.sampled_from(["d", "D"]))
+    assert_same_outcome(outcome(dispatch.sum, A, **arguments), outcome(A.sum, **arguments))

@@ -208,7 +208,8 @@ def run(code, **environment):
 ASK = """
 import threading, warnings, numpy as np, dispatch
 from dispatch_cpu import kernels
-from dispatch_cpu.recipes import VECTOR
+from dispatch_cpu.recipes import ALL, few_key
+F32 = few_key(ALL, 'f', 'f')
 a = np.arange(3000, dtype=np.float32)
 filters = list(warnings.filters)
 first = dispatch.sum(a)
@@ -217,9 +218,12 @@ first = dispatch.sum(a)
 
 def test_a_program_may_end_while_its_kernel_is_compiled_and_the_next_one_has_it(tmp_path):
     folder = {"NUMBA_CACHE_DIR": str(tmp_path)}
-    ended = run(ASK + "print(VECTOR in kernels._ready, len(threading.enumerate()))", **folder)
+    ended = run(ASK + "print(F32 in kernels._ready, len(threading.enumerate()))", **folder)
     assert (ended.stdout.split()[0], ended.stderr) == ("False", "")
-    loaded = run(ASK + "kernels.wait(); print(kernels._ready[VECTOR] is not None, dispatch.sum(a) == first)", **folder)
+    loaded = run(
+        ASK + "kernels.wait(); print(kernels._ready[F32] is not None, dispatch.sum(a) == first)",
+        **folder,
+    )
     assert (loaded.stdout.split(), loaded.stderr) == (["True", "True"], "")
 
 
@@ -229,7 +233,7 @@ def test_without_a_cache_folder_numpy_serves(tmp_path):
         "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",
         "NUMBA_CACHE_DIR": str(tmp_path / "file" / "folder"),
     }
-    done = run(ASK + "kernels.wait(); print(kernels._ready[VECTOR], dispatch.sum(a) == first)", **nowhere)
+    done = run(ASK + "kernels.wait(); print(kernels._ready[F32], dispatch.sum(a) == first)", **nowhere)
     assert done.stdout.split() == ["None", "True"]
     assert "no compiled sum for f4: cannot cache function" in done.stderr
     assert "NumPy takes its place" in done.stderr

@@ -76,6 +76,7 @@ def compile_kernels(keys: Iterable[Key]) -> None:
 
     for key in keys:
         kernels.call_once(key)
+        kernels.mark(key)
 
 
 def main(arguments: list[str]) -> None:

@@ -10,14 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.reduction import Reduction
-from dispatch_cpu import few_elements, kernels, summation
+from dispatch_cpu import few_elements, kernels
 from dispatch_cpu.in_place import can_read, is_parallel, plan_in_place
 from dispatch_cpu.memory_views import writeable
 from dispatch_cpu.row_sums import Jobs
 from dispatch_cpu.signals import signal
-
-AT_ONCE = 1 << 16
-"""Elements up to which NumPy adds in the kernels' order in one piece."""
 
 
 class KernelRoute:
@@ -28,7 +25,6 @@ class KernelRoute:
         "_corner",
         "_dtype",
         "_element",
-        "_form",
         "_kernels",
         "_passes",
         "_shape",
@@ -42,9 +38,7 @@ class KernelRoute:
         self._kernels: list[Any] | None = None
         self._element = None if a.dtype == first.recipe.element else np.dtype(first.recipe.element)
         self._corner = "C" if a.flags.c_contiguous else "F" if a.flags.f_contiguous else _corner(a)
-        self._small = a.size < few_elements.SMALL
-        contiguous = a.flags.forc and a.size <= AT_ONCE and len(passes) == 1 and reduction.where is None
-        self._form = (first.shape[0], int(first.plan[3]), first.shape[2]) if contiguous else None
+        self._small = a.size < few_elements.UNASKED
         kept, flipped = reduction.layout.kept, reduction.layout.flipped
         simple = reduction.layout.factor == 1 and not flipped and list(kept) == sorted(kept)
         self._arrange = None if simple else replace(reduction, where=None)
@@ -65,7 +59,7 @@ class KernelRoute:
         if compiled is None:
             compiled = self._find_kernels(mask is not None)
             if compiled is None:
-                return self._by_numpy(a)
+                return None
         jobs = self._passes[0]
         sums, strange = jobs.run(compiled[0], self._span(a, self._element), None if mask is None else self._span(mask))
         if len(compiled) > 1:
@@ -82,19 +76,6 @@ class KernelRoute:
         if all(kernel is not None for kernel in found):
             self._kernels = found
         return self._kernels
-
-    def _by_numpy(self, a: NDArray[Any]) -> Any:
-        """Return the sum of a few floats in memory's order, as the kernels add them."""
-        jobs = self._passes[0]
-        if self._form is None or jobs.recipe.total != "f8":
-            return None
-        x = (a if self._corner == "C" else a.T).reshape(-1)
-        x = x.view(x.real.dtype).reshape(self._form)
-        sums = summation.sum_rows(x, np.dtype(jobs.recipe.stage), np.dtype(np.float64)).reshape(-1)
-        if not np.isfinite(sums).all():
-            signal(sums, a)
-        result = "f4" if jobs.result == "f4" else "f8"
-        return self._result(sums.astype(result, copy=False), started=False)
 
     def _span(self, a: NDArray[Any], element: np.dtype[Any] | None = None) -> NDArray[Any]:
         """Return a vector that begins with the first element of the walk."""

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dispatch_cpu.recipes import Key, Recipe
+from dispatch_cpu import summation
+from dispatch_cpu.recipes import KERNELS, Key, Recipe
 
 logger = logging.getLogger("dispatch")
 
@@ -40,6 +41,9 @@ class _Search(NamedTuple):
     pause: float = 1.0
     attempts: int = 0
 
+
+_ORDER = (summation.LANES, summation.SERIAL, summation.STRIPE)
+"""What kernels that get no plan are compiled for."""
 
 _ready: dict[Key, Callable[..., Any] | None] = {}
 _wanted: dict[Key, _Search] = {}
@@ -98,6 +102,7 @@ def _load_wanted_one(key: Key) -> bool:
     """Whether it is known who serves sums with this kernel: it, or NumPy for good."""
     try:
         with _nothing_compiles():
+            mark(key)
             _ready[key] = call_once(key)
     except NotCompiledError:
         return False
@@ -152,16 +157,26 @@ def _nothing_compiles() -> Iterator[None]:
 
 def call_once(key: Key) -> Callable[..., Any]:
     """Return the kernel after a first call, for which Numba loads it from disk or else compiles it."""
+    if key.name not in KERNELS:
+        from dispatch_cpu import few_kernels
+
+        few: Callable[..., Any] = few_kernels.sum_few(key.name, key.recipe.element, key.result, *_ORDER)
+        return few
     from dispatch_cpu import sum_kernels
 
     kernel: Callable[..., Any] = getattr(sum_kernels, key.name)
-    x = np.zeros(2, key.recipe.element)
-    if key.name == "sum_vector":
-        kernel(x, 1, 16)
-    else:
-        mask = np.zeros(2, np.bool_) if key.masked else None
-        kernel(x, mask, np.array([1, 1, 1, 2, 1, 1, 16, 16, 1, 1, 1]), 0, 1, np.empty(1, key.result))
+    mask = np.zeros(2, np.bool_) if key.masked else None
+    plan = np.array([1, 1, 1, 2, 1, 1, 16, 16, 1, 1, 1])
+    kernel(np.zeros(2, key.recipe.element), mask, plan, 0, 1, np.empty(1, key.result))
     return kernel
+
+
+def mark(key: Key) -> None:
+    """Have left on disk that a kernel is there, if Numba would not say otherwise that it has to be compiled."""
+    if key.name not in KERNELS:
+        from dispatch_cpu import few_kernels
+
+        few_kernels.mark_few(key.name, key.recipe.element, key.result, *_ORDER)
 
 
 # A process forks when nothing is being loaded: in the child, imports that its parent was in the middle of would never

@@ -55,7 +55,7 @@ class Key(NamedTuple):
     Attributes
     ----------
     name : str
-        The function in `sum_kernels`.
+        The function in `sum_kernels`, or the signature of a ufunc in `few_kernels`.
     recipe : Recipe
         Its dtypes.
     result : str
@@ -80,17 +80,34 @@ def parse_key(text: str) -> Key:
     return Key(name, Recipe(element, stage, total), result, masked == "masked")
 
 
-VECTOR = Key("sum_vector", RECIPES["f4"], "f8", masked=False)
-"""The kernel for float32 vectors."""
+KERNELS = ("sum_rows", "sum_short_rows")
+"""The functions in `sum_kernels`."""
+
+ALL, COLUMNS, ROWS, CUBES = "(r)->()", "(r,c)->(c)", "(o,r)->(o)", "(o,r,c)->(o,c)"
+"""The ufuncs in `few_kernels`: what is summed over is r, what is kept inside it c and outside o."""
+
+
+def few_key(layout: str, element: str, result: str) -> Key:
+    """Return the key of a ufunc for few floats, by the characters of what it reads and writes."""
+    return Key(layout, Recipe(element, "f8", "f8"), result, masked=False)
+
+
+FEW = ("ff", "fd", "dd", "FF", "FD", "DD")
+"""What ufuncs for few floats read and write; complex numbers are read as such."""
+
+
+def _results(recipe: Recipe) -> tuple[str, ...]:
+    """Return the dtypes in which sums are written: the sums of float32 in two passes are float64 in the second."""
+    return (recipe.total, "f4") if recipe.element in ("f4", "f8") else (recipe.total,)
 
 
 def all_keys() -> list[Key]:
     """Return everything that a sum may ask for."""
     return [
         Key(name, recipe, result, masked)
-        for name in ("sum_rows", "sum_short_rows")
+        for name in KERNELS
         for recipe in dict.fromkeys(RECIPES.values())
-        for result in dict.fromkeys((recipe.total, recipe.result))
+        for result in _results(recipe)
         for masked in (False, True)
         if not (masked and result != recipe.total)
-    ] + [VECTOR]
+    ] + [few_key(layout, *chars) for layout in (ALL, COLUMNS, ROWS, CUBES) for chars in FEW]

@@ -12,19 +12,13 @@ from numpy.typing import NDArray
 from dispatch_cpu import kernels, recipes, summation
 from dispatch_cpu.parallel import run_over_rows
 from dispatch_cpu.recipes import Recipe
-from dispatch_cpu.summation import SERIAL
-
-STRIPE = 1024
-"""Columns that are worked on at a time: their lanes stay in the first levels of the cache."""
+from dispatch_cpu.summation import LANES, SERIAL, STRIPE
 
 TASK = 1 << 20
 """Bytes of the operand that one task of a thread reads."""
 
 THREADED = 1 << 23
 """Bytes of the operand below which the calling thread does it all: what a thread costs is not won back."""
-
-SHORT = 256
-"""Rows up to which each lane has one, if there is a single column: a kernel of its own takes them."""
 
 
 def chunk_rows(rows: int, width: int, itemsize: int) -> int:
@@ -170,7 +164,9 @@ def plan_jobs(
     )
     count = outer * shape[1] * -(-width // stripe)
     a_task = max(TASK // (min(chunk, rows) * stripe * itemsize), 1) if threaded else count
-    name = "sum_short_rows" if width == 1 and rows <= SHORT else "sum_rows"
+    # Each lane has one row at most, and the columns of a row are one or a pair.
+    is_short = width * rows <= LANES and (width == 1 or (width == 2 and column_stride == 1))
+    name = "sum_short_rows" if is_short else "sum_rows"
     written = result if result is not None and finished else recipe.total
     return Jobs(name, recipe, written, np.array(plan, np.int64), shape, count, a_task)
 

@@ -2,96 +2,115 @@
 
 from __future__ import annotations
 
+from math import copysign
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.reduction import Reduction, operation_dtype, prepare
-from dispatch_cpu import any_layout, few_elements, kernels, recipes, summation
-from dispatch_cpu.few_elements import numpy_is_accurate
-from dispatch_cpu.in_place import can_read
+from dispatch.reduction import Reduction, prepare
+from dispatch_cpu import any_layout
+from dispatch_cpu.few_elements import (
+    ACCUMULATORS,
+    MOST,
+    NUMPY_BELOW,
+    few_routes,
+    is_axis,
+    numpy_is_accurate,
+    numpy_takes,
+    plan_few,
+)
 from dispatch_cpu.kernel_route import KernelRoute, plan_route
-from dispatch_cpu.memory_views import writeable
 from dispatch_cpu.signals import signal
 
 NO_VALUE: Any = np._NoValue
 """NumPy's mark for an argument that was left out."""
 
-VECTOR = 1 << 16
-"""Elements below which a float32 vector has a kernel that costs little to call."""
-
 ROUTES = 4096
 """How many layouts are remembered."""
 
-Choice = KernelRoute | Literal["numpy", "wider", "copy", "any"]
-"""Who sums arrays of a layout: kernels; NumPy as it is, or in a wider dtype; kernels, after a copy; or whoever can
-take each pass."""
+Choice = KernelRoute | Literal["numpy", "any"]
+"""Who sums arrays of a layout: kernels, NumPy, or whoever can take each pass."""
+
+SHORT = 256
+"""Elements of a row below which NumPy's time goes to beginning it."""
+
+_NOTHING = {char: -np.dtype(char).type(0) for char in "efdFD"}
+"""What changes no sum, by the character of the dtype."""
 
 _routes: dict[Any, Any] = {}
 
 
 def sum_array(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
-    """Return ``numpy.sum`` of a plain ndarray, as accurate as the documentation says."""
-    if out is None and initial is NO_VALUE:
-        if where is NO_VALUE and dtype is None:
-            char, size = a.dtype.char, a.size
-            if a.ndim == 1 and size < few_elements.UNHURRIED.get(char, 0):
-                return np.add.reduce(a, axis, None, None, keepdims)  # type: ignore[call-overload]
-            if char in "fe" and (axis is None or (a.ndim == 1 and axis.__class__ is int and axis in (0, -1))):
-                result = _sum_narrow(a, char, size, keepdims)
-                if result is not None:
-                    return result
-        choice = _choice(a, axis, dtype, keepdims, where)
-        if choice == "copy":
-            a, where = _copied(a, dtype, where), NO_VALUE
-            choice = _choice(a, axis, dtype, keepdims, where)
-        if choice == "numpy":
-            return _by_numpy(a, axis, dtype, out, keepdims, initial, where)
-        if choice == "wider":
-            return few_elements.sum_wider(a, axis, keepdims)
-        if isinstance(choice, KernelRoute):
-            result = choice.take(a, None if where is NO_VALUE else where)
-            if result is not None:
-                return result
-    elif _numpy_takes(a, axis, dtype, out, where):
+    """Return ``dispatch.sum`` of a plain array. Arguments that are left out are None or, the last two, `NO_VALUE`."""
+    # What follows, up to the first returns, is on the path of every call: it is written for speed.
+    char = a.dtype.char
+    if dtype is a.dtype and char in "efdFDlLqQ":
+        dtype = None
+    if out is None and initial is NO_VALUE and where is NO_VALUE and dtype is None:
+        if char in NUMPY_BELOW and a.size < NUMPY_BELOW[char] and (char not in "dD" or a.ndim == 1):
+            return np.add.reduce(a, axis, None, None, keepdims)  # type: ignore[call-overload]
+        if keepdims.__class__ is bool and (axis is None or axis.__class__ is int or is_axis(axis)):
+            key = char, a.ndim, a.flags.c_contiguous, axis, keepdims
+            most, take = few_routes.get(key) or plan_few(key, a)
+            if 0 < a.size < most:
+                return take(a)
+    elif numpy_takes(a, axis, dtype, out, where):
         return _by_numpy(a, axis, dtype, out, keepdims, initial, where)
-    elif _is_only_stored(a, dtype, out, initial):
-        sums = sum_array(a, axis, None, None, keepdims, NO_VALUE, where)
-        if sums.shape == out.shape:
-            np.copyto(out, sums)
+    if out is None and initial is NO_VALUE:
+        result = _sum_elements(a, axis, dtype, keepdims, where)
+        if result is not None:
+            return result
+    elif (wide := _stored_from(char, dtype, out, initial)) is not None:
+        result = _sum_elements(a, axis, wide, keepdims, where)
+        if result is not None and (out is None or out.shape == result.shape):
+            if initial is not NO_VALUE:
+                result = result + result.dtype.type(initial)
+            if out is None:
+                return result.astype(char if dtype is None else dtype)
+            out[...] = result
             return out
     return _sum_any(a, axis, dtype, out, keepdims, initial, where)
+
+
+def _sum_elements(a: NDArray[Any], axis: Any, dtype: Any, keepdims: Any, where: Any) -> Any:
+    """Return the sum of the elements of a plain array; None where no route takes them."""
+    if 0 < a.size < MOST and keepdims.__class__ is bool and is_axis(axis):
+        operation = a.dtype if dtype is None else np.dtype(dtype)
+        masked = where is not NO_VALUE
+        if masked and not (where.__class__ is np.ndarray and where.dtype.char == "?" and where.shape == a.shape):
+            operation = None
+        if operation is not None and operation.isnative and operation.char in ACCUMULATORS:
+            x = np.where(where, a, _NOTHING[a.dtype.char]) if masked and a.dtype.char in _NOTHING else a
+            chars = x.dtype.char + operation.char
+            key = chars, x.ndim, x.flags.c_contiguous, axis, keepdims
+            most, take = few_routes.get(key) or plan_few(key, x)
+            if a.size < most and (x is not a or not masked):
+                return take(x)
+    choice = _choice(a, axis, dtype, keepdims, where)
+    if choice == "numpy":
+        return _by_numpy(a, axis, dtype, None, keepdims, NO_VALUE, where)
+    if isinstance(choice, KernelRoute):
+        return choice.take(a, None if where is NO_VALUE else where)
+    return None
+
+
+def _stored_from(char: str, dtype: Any, out: Any, initial: Any) -> str | None:
+    """Return the dtype in which elements are summed, if all that is left is to add `initial` and to store the sum."""
+    if not (out is None or (out.__class__ is np.ndarray and out.dtype.char == char and out.flags.writeable)):
+        return None
+    if char not in ACCUMULATORS or dtype is not None:
+        return None
+    if initial is NO_VALUE:
+        return char
+    # A sum of zeros may be -0.0 if it starts from that; and large numbers may not fit the dtype.
+    is_simple = initial.__class__ in (int, float) and -60000 < initial < 60000 and copysign(1, initial) > 0
+    return ACCUMULATORS[char] if is_simple else None
 
 
 def _by_numpy(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
     mask = True if where is NO_VALUE else where
     return np.add.reduce(a, axis, dtype, out, keepdims, initial, mask)  # type: ignore[call-overload]
-
-
-def _sum_narrow(a: NDArray[Any], char: str, size: int, keepdims: Any) -> Any:
-    """Return the sum of all elements, float16 or float32; None where no short cut takes them or it is not finite."""
-    if keepdims is not False or size == 0:
-        return None
-    if size <= few_elements.EXACT:
-        return few_elements.sum_exactly(a)
-    if char == "e" or size >= VECTOR or not a.flags.c_contiguous:
-        return None
-    vector = a if a.ndim == 1 else a.reshape(-1)
-    if not (a.dtype.isnative and a.flags.aligned):
-        vector = vector.astype(np.float32)
-    kernel = _routes.get("vector")
-    if kernel is None and (size >= few_elements.SMALL or kernels.is_worth_loading()):
-        kernel = kernels.find(*recipes.VECTOR)
-        if kernel is not None:
-            _routes["vector"] = kernel
-    if kernel is None:
-        double = np.dtype(np.float64)
-        total = summation.sum_rows(vector.reshape(1, -1, 1), double, double).item() + 0.0
-    else:
-        vector = vector if vector.flags.writeable else writeable(vector)
-        total = kernel(vector, summation.LANES, summation.LANES * summation.SERIAL)
-    return np.float32(total) if total - total == 0 else None
 
 
 def _choice(a: NDArray[Any], axis: Any, dtype: Any, keepdims: Any, where: Any) -> Choice:
@@ -132,53 +151,10 @@ def _plan(a: NDArray[Any], axis: Any, dtype: Any, keepdims: Any, where: Any) -> 
     if not _is_ours(reduction):
         return "numpy"
     is_accurate = numpy_is_accurate(a, axis, reduction.dtype.char, masked=masked)
-    if is_accurate and not masked and a.size < few_elements.UNHURRIED.get(a.dtype.char, 0):
+    has_short_rows = a.dtype.char in "dD" and type(axis) is int and a.shape[axis] < SHORT
+    if is_accurate and not masked and not has_short_rows and a.size < NUMPY_BELOW.get(a.dtype.char, 0):
         return "numpy"
-    if a.size < few_elements.SMALL and a.dtype.char in few_elements.WIDER and dtype is None and not masked:
-        return "wider"
-    route = plan_route(a, reduction)
-    if route is not None:
-        return route
-    if is_accurate and a.size < few_elements.SMALL:
-        return "numpy"
-    if a.size < any_layout.PACKED:
-        copy = _copied(a, dtype, where)
-        if plan_route(copy, prepare(copy, axis, dtype, None, keepdims)) is not None:
-            return "copy"
-    return "any"
-
-
-def _copied(a: NDArray[Any], dtype: Any, where: Any) -> NDArray[Any]:
-    """Return a contiguous copy in the order of memory, in `dtype`, with what changes no sum where the mask is False."""
-    operation = operation_dtype(a.dtype, None if dtype is None else np.dtype(dtype))
-    native = a.dtype.newbyteorder("=")
-    copy = np.empty_like(a, native if can_read(native, operation) else operation)
-    if where is NO_VALUE:
-        np.copyto(copy, a, casting="unsafe")
-        return copy
-    copy.fill(any_layout.neutral(copy.dtype))
-    np.copyto(copy, a, casting="unsafe", where=where)
-    return copy
-
-
-def _numpy_takes(a: NDArray[Any], axis: Any, dtype: Any, out: Any, where: Any) -> bool:
-    """Whether the sum is of a few elements, and NumPy adds them as accurately in the operation's own dtype."""
-    if a.size >= few_elements.SMALL or not (out is None or type(out) is np.ndarray):
-        return False
-    char = (a if dtype is None and out is None else out).dtype.char if dtype is None else np.dtype(dtype).char
-    return numpy_is_accurate(a, axis, char, masked=where is not NO_VALUE)
-
-
-def _is_only_stored(a: NDArray[Any], dtype: Any, out: Any, initial: Any) -> bool:
-    """Whether the sum is what it would be without `out`, which takes it as it is."""
-    return (
-        type(out) is np.ndarray
-        and out.flags.writeable
-        and a.dtype.char in "efdFD"
-        and out.dtype.char == a.dtype.char
-        and dtype is None
-        and initial is NO_VALUE
-    )
+    return plan_route(a, reduction) or "any"
 
 
 def _sum_any(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
@@ -196,9 +172,10 @@ def _sum_any(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
 
 
 def _is_ours(reduction: Reduction) -> bool:
-    """Whether there is something to add, in an accumulator of ours, into a plain array."""
+    """Whether there are numbers to add, in an accumulator of ours, into a plain array."""
     return (
         reduction.accumulator is not None
+        and reduction.operand.kind in "biufc"
         and reduction.dtype != np.bool_
         and ("R" in reduction.layout.pattern or reduction.layout.factor > 1)
         and reduction.count * reduction.sums > 0

@@ -72,12 +72,14 @@ def lanes_of(like, n):
 
 
 @intrinsic
-def add_vectors(typing_context, stage, lane, x, mask, at, step, rows, vectors, far, fresh):
-    """Add to ``stage[lane + l]`` the elements ``x[at + r * step + l]`` for the next lanes, in vectors of 64 bytes.
+def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, vectors, far, fresh):
+    """Add to ``stage[lane + l]`` the elements ``x[at + r * step + l * stride]`` for the next lanes, in vectors.
 
-    There are as many rows and vectors as `rows` and `vectors` are long. Unless `far` is None, the memory that many
-    elements further on is fetched. Unless `fresh` is None, the lanes start anew.
+    A vector has 64 bytes of lanes. There are as many rows and vectors as `rows` and `vectors` are long, and so is the
+    stride, 1 or 2. Unless `far` is None, the memory that many elements further on is fetched. Unless `fresh` is None,
+    the lanes start anew.
     """
+    apart = len(stride)
 
     def generate(context, builder, signature, arguments):
         types = dict(zip(("stage", "lane", "x", "mask", "at", "step"), signature.args, strict=False))
@@ -93,8 +95,12 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, rows, vectors, f
         nothing = ir.Constant(whole, [-0.0 if floating else 0] * length)
 
         def vector(pointer, place, element, align):
-            kind = ir.VectorType(element, length).as_pointer()
-            return builder.load(builder.bitcast(builder.gep(pointer, [place]), kind), align=align)
+            kind = ir.VectorType(element, apart * length)
+            value = builder.load(builder.bitcast(builder.gep(pointer, [place]), kind.as_pointer()), align=align)
+            if apart == 1:
+                return value
+            every = ir.Constant(ir.VectorType(ir.IntType(32), length), list(range(0, apart * length, apart)))
+            return builder.shuffle_vector(value, value, every)
 
         def converted(place):
             value = vector(x, place, context.get_value_type(types["x"].dtype), size)
@@ -110,10 +116,11 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, rows, vectors, f
             target = builder.gep(stage, [builder.add(lane, number(v * length))])
             target = builder.bitcast(target, whole.as_pointer())
             total = nothing if fresh != numba.none else builder.load(target, align=LINE)
-            place = builder.add(at, number(v * length))
+            place = builder.add(at, number(v * length * apart))
             for _ in range(len(rows)):
                 if far != numba.none:
-                    _fetch(builder, x, builder.add(place, arguments[8]), range(0, length, max(LINE // size, 1)))
+                    further = builder.add(place, arguments[9])
+                    _fetch(builder, x, further, range(0, apart * length, max(LINE // size, 1)))
                 value = converted(place)
                 if mask is not arguments[3]:
                     marks = vector(mask, place, ir.IntType(8), 1)
@@ -124,7 +131,7 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, rows, vectors, f
             builder.store(total, target, align=LINE)
         return context.get_dummy_value()
 
-    arguments = (stage, numba.intp, x, mask, numba.intp, numba.intp, rows, vectors, far, fresh)
+    arguments = (stage, numba.intp, x, mask, numba.intp, numba.intp, stride, rows, vectors, far, fresh)
     return numba.void(*arguments), generate
 
 
@@ -270,17 +277,19 @@ def add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
 @overload(add_rows)
 def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
     count, anew = len(rows), fresh != numba.none
-    in_vectors = isinstance(stride, numba.types.BaseTuple) and len(stride) == 1
+    in_vectors = isinstance(stride, numba.types.BaseTuple)
+    beyond = len(stride) - 1 if in_vectors else 0
 
     def add(stage, x, mask, start, step, stride, rows, width, far, fresh):
         lane = 0
         if in_vectors:
             length = LINE // stage.itemsize
-            while lane + 4 * length <= width:
-                add_vectors(stage, lane, x, mask, start + lane, step, rows, GROUP, far, fresh)
+            # A vector of every second element ends with one that may not be there.
+            while lane + 4 * length + beyond <= width:
+                add_vectors(stage, lane, x, mask, start + place(lane, stride), step, stride, rows, GROUP, far, fresh)
                 lane += 4 * length
-            while lane + length <= width:
-                add_vectors(stage, lane, x, mask, start + lane, step, rows, ONE, None, fresh)
+            while lane + length + beyond <= width:
+                add_vectors(stage, lane, x, mask, start + place(lane, stride), step, stride, rows, ONE, None, fresh)
                 lane += length
         elif step == place(width, stride) and count > 1:
             fetch_elements(x, start + max(AHEAD // x.itemsize, count * step), count * step)
@@ -415,25 +424,6 @@ def sum_rows(x, mask, plan, first, last, out):
     return strange
 
 
-@numba.njit(**OPTIONS)
-def sum_vector(x, lanes, tile_rows):
-    """Return the sum of the elements of a float32 vector from 0.0 on: the one job of `sum_rows` that it is.
-
-    With so few arguments, a call costs half of what one of `sum_rows` does.
-    """
-    if x.size <= lanes:  # a lane has one element
-        while lanes // 2 >= x.size:
-            lanes //= 2
-        total = lanes_of(np.empty(0), lanes)
-        total[x.size :] = -0.0
-        add_rows(total, x, None, 0, 0, ONE, ONE, x.size, None, ())
-        return add_halves(total, lanes) + 0.0
-    out = np.empty(1)
-    plan = np.array([0, 1, 1, x.size, 1, lanes, tile_rows, x.size, 1, 1, 1])
-    sum_rows(x, None, plan, 0, 1, out)
-    return out[0]
-
-
 @register_jitable(forceinline=True)
 def add_halves(total, lanes):
     """Return the sum of a power of two of lanes: the upper half is added to the lower one until one lane is left."""
@@ -441,7 +431,7 @@ def add_halves(total, lanes):
         lanes //= 2
         lane = 0
         while lane < lanes:
-            add_vectors(total, lane, total, None, lanes + lane, 0, ONE, ONE, None, None)
+            add_vectors(total, lane, total, None, lanes + lane, 0, ONE, ONE, ONE, None, None)
             lane += 8
     if lanes == 8:
         return add_eight(total)
@@ -450,6 +440,21 @@ def add_halves(total, lanes):
         for lane in range(lanes):
             total[lane] += total[lanes + lane]
     return total[0]
+
+
+@register_jitable
+def add_halves_of_pairs(total, lanes):
+    """Add the upper half of the lanes to the lower one until a pair is left, in the first two lanes."""
+    while lanes > 16:
+        lanes //= 2
+        lane = 0
+        while lane < lanes:
+            add_vectors(total, lane, total, None, lanes + lane, 0, ONE, ONE, ONE, None, None)
+            lane += 8
+    while lanes > 2:
+        lanes //= 2
+        for lane in range(lanes):
+            total[lane] += total[lanes + lane]
 
 
 @intrinsic
@@ -478,53 +483,59 @@ BLOCK = 64
 
 @numba.njit(**OPTIONS)
 def sum_short_rows(x, mask, plan, first, last, out):
-    """Write into ``out[outer]`` the sums of 2 to 256 elements, for the outer indices `first` to `last`.
+    """Write sums of so few rows that each lane has one, of one column or the pairs of complex numbers.
 
-    The lanes are those of `sum_rows` with a width of one, each with one row. Arguments and result are those of
-    `sum_rows`.
+    Arguments, result and order are those of `sum_rows`.
     """
-    outer_stride, row_stride, rows = plan[0], plan[1], plan[3]
+    outer_stride, row_stride, rows, width = plan[0], plan[1], plan[3], plan[4]
     stage, total_like = stage_of(x, out), total_of(out)
     start = convert(0, total_like) if plan[10] else neutral(total_like)
     half = 1
     while 2 * half < rows:
         half *= 2
     strange = 0
-    if row_stride == 1 and rows > 16:
+    if row_stride == width and rows > 16:
         # A vector goes along a row.
-        total = lanes_of(total_like, 2 * half)
-        for lane in range(rows, 2 * half):
+        total = lanes_of(total_like, 2 * half * width)
+        for lane in range(rows * width, 2 * half * width):
             total[lane] = neutral(total)
         for o in range(first, last):
-            fetch_elements(x, o * outer_stride + AHEAD // x.itemsize, rows)
-            set_lanes(total, x, mask, o * outer_stride, rows, stage)
-            value = convert(add_halves(total, 2 * half) + start, out)
-            out[o] = value
-            strange += value - value != 0
+            fetch_elements(x, o * outer_stride + AHEAD // x.itemsize, rows * width)
+            set_lanes(total, x, mask, o * outer_stride, rows * width, stage)
+            if width == 1:
+                total[0] = add_halves(total, 2 * half)
+            else:
+                add_halves_of_pairs(total, 4 * half)
+            for column in range(width):
+                value = convert(total[column] + start, out)
+                out[o * width + column] = value
+                strange += value - value != 0
         return strange
     # A vector goes across outer indices.
-    total = lanes_of(total_like, half * BLOCK)
-    for o in range(first, last, BLOCK):
-        count = min(BLOCK, last - o)
-        if outer_stride == rows and row_stride == 1:
-            fetch_elements(x, o * outer_stride + AHEAD // x.itemsize, BLOCK * rows)
-        if rows == 4 and outer_stride == 4 and row_stride == 1:
-            add_fours(x, mask, o * outer_stride, stage, total[:count])
-            halves = 1
-        else:
-            for lane in range(half):
-                at = o * outer_stride + lane * row_stride
-                lanes = total[lane * BLOCK : lane * BLOCK + count]
-                add_pair(x, mask, at, outer_stride, half * row_stride, lane + half < rows, stage, lanes)
-            halves = half
-        while halves > 1:
-            halves //= 2
-            for k in range(halves * BLOCK):
-                total[k] += total[halves * BLOCK + k]
-        for k in range(count):
-            value = convert(total[k] + start, out)
-            out[o + k] = value
-            strange += value - value != 0
+    block = min(BLOCK, last - first)
+    total = lanes_of(total_like, half * block)
+    for o in range(first, last, block):
+        count = min(block, last - o)
+        if outer_stride == rows * width and row_stride == width:
+            fetch_elements(x, o * outer_stride + AHEAD // x.itemsize, block * rows * width)
+        for column in range(width):
+            if rows == 4 and outer_stride == 4 and row_stride == 1:
+                add_fours(x, mask, o * outer_stride, stage, total[:count])
+                halves = 1
+            else:
+                for lane in range(half):
+                    at = o * outer_stride + lane * row_stride + column
+                    lanes = total[lane * block : lane * block + count]
+                    add_pair(x, mask, at, outer_stride, half * row_stride, lane + half < rows, stage, lanes)
+                halves = half
+            while halves > 1:
+                halves //= 2
+                for k in range(halves * block):
+                    total[k] += total[halves * block + k]
+            for k in range(count):
+                value = convert(total[k] + start, out)
+                out[(o + k) * width + column] = value
+                strange += value - value != 0
     return strange
 
 
@@ -539,7 +550,7 @@ def _set_lanes(total, x, mask, start, count, stage):
         def in_vectors(total, x, mask, start, count, stage):
             lane = 0
             while lane + 8 <= count:
-                add_vectors(total, lane, x, mask, start + lane, 0, ONE, ONE, None, ())
+                add_vectors(total, lane, x, mask, start + lane, 0, ONE, ONE, ONE, None, ())
                 lane += 8
             for k in range(lane, count):
                 total[k] = element(x, mask, start + k, stage)

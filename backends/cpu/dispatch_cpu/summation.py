@@ -34,6 +34,10 @@ LANES = 256
 """Lanes times width of a tile, as far as the width allows."""
 
 
+STRIPE = 1024
+"""Columns that kernels work on at a time: their lanes stay in the first levels of the cache. No sum depends on it."""
+
+
 def lanes(width: int) -> int:
     """Return the number of lanes of a tile: the largest power of two that fits."""
     return 1 << max((LANES // width).bit_length() - 1, 0) if width else 1

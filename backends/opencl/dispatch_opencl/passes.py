@@ -18,7 +18,7 @@ STRIPE = {True: 64, False: 1}
 """Vectors of columns that a work-item walks side by side: on a CPU enough to read whole pages, on a GPU one, since the
 neighbouring items have the neighbouring columns."""
 
-TASKS = {True: 64, False: 16384}
+TASKS = {True: 1024, False: 16384}
 """Independent tasks that a pass is split into, where there are enough elements."""
 
 LEAST_CHUNK = 16384

@@ -18,7 +18,7 @@ CL_TYPES = {
 }  # fmt: skip
 """OpenCL's names for the kinds and sizes of real numbers."""
 
-MOST_GROUPS = {True: 64, False: 8192}
+MOST_GROUPS = {True: 1024, False: 8192}
 """Work-groups of a launch on devices that stream, of one item each, and on those with groups; they share the tasks."""
 
 LAUNCHES_KEPT = 1024
