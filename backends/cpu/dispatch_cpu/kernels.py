@@ -131,7 +131,8 @@ def _compile_elsewhere(keys: list[Key]) -> None:
 
 
 def _give_up(key: Key, reason: str) -> None:
-    logger.warning("dispatch_cpu: no compiled sum for %s: %s; NumPy takes its place", key.recipe.element, reason)
+    name = np.dtype(key.recipe.element).name
+    logger.warning("dispatch_cpu: no compiled sum for %s: %s; NumPy takes its place", name, reason)
     _ready[key] = None
     _wanted.pop(key, None)
 
