@@ -17,11 +17,25 @@ from dispatch.testing.sum import ALL_DTYPES
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The declarations of `Conformance`: ``operations``, ``sum_dtypes`` and ``eigsh_dtypes``."""
+    """The declarations of `Conformance` that `supports` answers for."""
 
     operations: frozenset[str]
     sum_dtypes: str
     eigsh_dtypes: str
+    takes_cuda_arrays: bool
+
+
+class Elsewhere:
+    """An array on a CUDA device, of nobody's class, and empty, so that adding it up reads nothing."""
+
+    shape, dtype, ndim, nbytes = (0,), np.dtype(np.float64), 1, 0
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, object]:
+        return {"shape": self.shape, "typestr": "<f8", "data": (0, True), "version": 3}
+
+    def __array__(self, dtype: object = None, copy: object = None) -> NDArray[Any]:
+        raise AssertionError("the device array was copied to the host")
 
 
 def capabilities_of(backend: Backend, device: Device) -> Capabilities:
@@ -29,15 +43,16 @@ def capabilities_of(backend: Backend, device: Device) -> Capabilities:
     sums = [char for char in ALL_DTYPES if _supports(backend, device, "sum", np.ones(3, char))]
     solutions = [char for char in "fdFD" if _supports(backend, device, "eigsh", np.eye(3, dtype=char))]
     operations = {name for name, able in (("sum", sums), ("eigsh", solutions)) if able}
-    return Capabilities(frozenset(operations), "".join(sums), "".join(solutions))
+    cuda = _supports(backend, device, "sum", Elsewhere())
+    return Capabilities(frozenset(operations), "".join(sums), "".join(solutions), cuda)
 
 
-def small_call(operation: str, operand: NDArray[Any]) -> Call:
+def small_call(operation: str, operand: Any) -> Call:
     """Return the call of an operation without further arguments, as backends are told about it."""
     return describe(operation, operand, {"problem": problem_of(operand)} if operation == "eigsh" else {})
 
 
-def _supports(backend: Backend, device: Device, operation: str, operand: NDArray[Any]) -> bool:
+def _supports(backend: Backend, device: Device, operation: str, operand: Any) -> bool:
     try:
         return backend.supports(small_call(operation, operand), device) is True
     except PLUGIN_FAULTS:

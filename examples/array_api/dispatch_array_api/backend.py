@@ -46,11 +46,11 @@ class ArrayApiBackend(dispatch.Backend):
             self.xp = importlib.import_module(self._module)
         except ImportError as error:
             raise dispatch.BackendUnavailableError(str(error), f"pip install {self._distribution}") from None
-        with warnings.catch_warnings():  # a library may warn of devices that it has no more
-            warnings.simplefilter("ignore")
-            usable = [device for device in self.xp.__array_namespace_info__().devices() if self._computes(device)]
+        with warnings.catch_warnings(action="ignore"):  # a library may warn of devices that it has no more
+            usable = [d for d in self.xp.__array_namespace_info__().devices() if d is not None and self._computes(d)]
         if not usable:
-            raise dispatch.BackendUnavailableError(f"{self.name} has no device that computes in float64")
+            remedy = "set JAX_ENABLE_X64=1" if self.name == "jax" else ""
+            raise dispatch.BackendUnavailableError(f"{self.name} has no device that computes in float64", remedy)
         self._devices = {f"{self.name}:{index}": device for index, device in enumerate(usable)}
         return [
             dispatch.Device(name, "cpu" if "cpu" in str(device).lower() else "gpu", f"{self.name} on {device}")
@@ -59,14 +59,14 @@ class ArrayApiBackend(dispatch.Backend):
 
     def _computes(self, device):
         try:
-            return to_host(self.xp.ones(2, dtype=self.xp.float64, device=device) * 2.0).sum() == 4.0
+            twos = to_host(self.xp.ones(2, dtype=self.xp.float64, device=device) * 2.0)
+            return twos.dtype == np.float64 and twos.sum() == 4.0
         except Exception:  # noqa: BLE001 - whatever a device lacks, it is not for us
             return False
 
     def supports(self, call, device):
         """Return True for host arrays and for the library's own arrays on this device, in dtypes that it has."""
-        lost = self._guard.why_not()
-        if lost:
+        if lost := self._guard.why_not():
             return lost
         own = self._owns(call.operand)
         if own and call.operand.device != self._devices[device.name]:

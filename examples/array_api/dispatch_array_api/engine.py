@@ -51,7 +51,11 @@ class Engine(BlockEngine):
 
     def columns(self, X, indices):
         """Return the block of the given columns."""
-        return self.xp.take(X, self.xp.asarray(np.asarray(indices, np.int64), device=self.device), axis=1)
+        return self.xp.take(X, self.indices(indices), axis=1)
+
+    def indices(self, host):
+        """Return integers on the device."""
+        return self.xp.asarray(np.asarray(host, np.int64), device=self.device)
 
 
 class PaddedRows:
@@ -62,19 +66,15 @@ class PaddedRows:
         lengths = np.diff(matrix.indptr)
         widths = np.where(lengths > 0, 1 << np.ceil(np.log2(np.maximum(lengths, 1))).astype(int), 1)
         order = np.argsort(widths, kind="stable")
-        self.places = self._indices(np.argsort(order), engine)
+        self.places = engine.indices(np.argsort(order))
         self.pieces = []
         for width in np.unique(widths):
             rows = np.flatnonzero(widths == width)
             inside = np.arange(width) < lengths[rows, None]
             stored = np.where(inside, matrix.indptr[rows, None] + np.arange(width), 0)
             columns = np.where(inside, matrix.indices[stored] if matrix.nnz else 0, 0)
-            elements = np.where(inside, matrix.data[stored] if matrix.nnz else 0, 0)
-            elements = engine.upload(elements.reshape(-1, 1))
-            self.pieces.append((len(rows), int(width), self._indices(columns.ravel(), engine), elements))
-
-    def _indices(self, host, engine):
-        return self.xp.asarray(np.asarray(host, np.int64), device=engine.device)
+            elements = engine.upload(np.where(inside, matrix.data[stored] if matrix.nnz else 0, 0).reshape(-1, 1))
+            self.pieces.append((len(rows), int(width), engine.indices(columns.ravel()), elements))
 
     def times(self, X):
         """Return the product with a block: gather, multiply, sum, and put the rows back in their order."""

@@ -48,7 +48,6 @@ class TestTorch(ArrayApiConformance):
 @needs("cupy")
 class TestCuPy(ArrayApiConformance):
     backend = "cupy"
-    takes_cuda_arrays = True
 
 
 @needs("jax")
