@@ -26,13 +26,13 @@ class Conformance:
     operations : frozenset of str
         Of ``"sum"`` and ``"eigsh"``, those that it has.
     sum_dtypes : str
-        NumPy's characters of the dtypes that its `sum` takes.
+        NumPy's characters of the dtypes that its `sum` takes, with every other argument of `numpy.sum`.
     eigsh_dtypes : str
         Of ``"fdFD"``, the arithmetics that its `eigsh` works in.
     grid : int
         Points along a side of the grids whose Laplacians `eigsh` is tried on; fewer where a device is simulated.
     takes_cuda_arrays : bool
-        Whether objects with ``__cuda_array_interface__`` live on its devices.
+        Whether it adds up any object with ``__cuda_array_interface__`` where that is.
     """
 
     backend: ClassVar[str]

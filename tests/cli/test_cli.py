@@ -165,6 +165,15 @@ def test_errors_are_one_line(files, capsys, case):
     assert error.count("\n") == 1
 
 
+def test_ctrl_c_ends_a_command_without_a_word(files, capsys, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dispatch, "sum", interrupted)
+    assert main(["sum", "a.npy"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
 def test_debug_shows_the_traceback(files):
     with pytest.raises(FileNotFoundError):
         main(["--debug", "sum", "none.npy"])

@@ -1,5 +1,6 @@
 """Who runs a call: strict by name, in order of a list, cheapest under auto; and every reason is kept."""
 
+import contextlib
 import logging
 import sys
 
@@ -158,6 +159,28 @@ def test_a_device_array_stays_with_its_owner(register):
     with pytest.raises(dispatch.UnsupportedCallError, match="which lives on owner, and is never copied silently"):
         dispatch.sum(DeviceArray(), backend="other")
     assert dispatch.sum(DeviceArray(), backend="other,auto") == "owner:0"
+
+
+@pytest.mark.parametrize("setting", ["use", "set_default", "DISPATCH_BACKEND"])
+def test_what_is_asked_for_comes_before_the_type_of_the_input(register, monkeypatch, setting):
+    register("owner", cost=1e9, array_types=(OWN,))
+    register("other", cost=0.0)
+
+    def ask(name):
+        if setting == "set_default":
+            dispatch.set_default(name)
+        elif setting == "DISPATCH_BACKEND":
+            monkeypatch.setenv("DISPATCH_BACKEND", name)
+            dispatch.refresh()
+        return dispatch.use(name) if setting == "use" else contextlib.nullcontext()
+
+    with ask("other"):
+        assert dispatch.sum(ONES) == "other:0"
+        with pytest.raises(dispatch.UnsupportedCallError, match=rf"{setting}.*'other'.*which lives on owner"):
+            dispatch.sum(DeviceArray())
+        assert dispatch.sum(DeviceArray(), backend="auto") == "owner:0"
+    with ask("owner"):
+        assert dispatch.sum(DeviceArray()) == dispatch.sum(ONES) == "owner:0"
 
 
 def test_a_device_array_whose_owner_cannot_run_is_not_copied(register):
