@@ -68,7 +68,8 @@ test-wheels: dist
 	cd $(WHEELS) && bin/dispatch check cpu
 	cd $(WHEELS) && bin/dispatch check opencl
 	cd $(WHEELS) && if bin/dispatch list | grep -q 'cuda:0'; then bin/dispatch check cuda; else \
-		if [ -d $(abspath $(PTX_ON_CPU)) ]; then export DISPATCH_CUDA_TESTS=ptx PTX_ON_CPU=$(abspath $(PTX_ON_CPU)); \
+		if [ -d $(abspath $(PTX_ON_CPU)) ]; then export DISPATCH_CUDA_TESTS=ptx \
+			PTX_ON_CPU=$(abspath $(PTX_ON_CPU)) PTX_ON_CPU_CACHE=$(WHEELS)/ptx_on_cpu; \
 		else export DISPATCH_CUDA_TESTS=simulator NUMBA_ENABLE_CUDASIM=1; fi; \
 		echo "cuda: no device here; a part of its kit on a stand-in ($$DISPATCH_CUDA_TESTS): $(CUDA_PART)"; \
 		bin/python $(abspath tests/cuda/check_installed.py) -k '$(CUDA_PART)'; fi
