@@ -20,7 +20,7 @@ ENGINE = (
     "and (2x1 or 7x3 or -12-1 or -12-5 or nan or zero or upload or twice) and (float32 or complex128)"
 )
 EIGSH = "D-SA or few_and_nearly_all or tiny or bad_matrices or small_eigsh"
-PLUGIN = "importing or devices or probe or answers or not_declared"
+PLUGIN = "importing or devices or probe or answers or not_declared or does_not_own"
 
 
 @pytest.mark.timeout(300)

@@ -78,6 +78,8 @@ class CudaBackend(Backend):
         if call.operation == "eigsh":
             return why_not_eigsh(call) or True
         if on_cuda(call.operand):
+            if device.kind == "simulator" and not getattr(call.operand, "__cuda_ndarray__", False):
+                return "Numba's simulator takes no arrays but its own"
             return why_not_device_sum(call, self._devices[device.name], len(self._devices)) or True
         return why_not_host_sum(call) or True
 
