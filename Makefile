@@ -25,7 +25,7 @@ PTX_PYTEST := DISPATCH_CUDA_TESTS=ptx DISPATCH_CUDA_EVERY_KERNEL=1 PTX_ON_CPU=$(
 	PTX_ON_CPU_CACHE=$(abspath $(VENV))/ptx_on_cpu $(PYTEST) -q tests/cuda/on_device
 PTX_RANDOM := PTX_ON_CPU_OPTIONS=order=2,yieldmem=4
 # Every kernel, for each way to read memory; single precision stands for the others, of which only constants differ.
-PTX_TESTS  ?= every_axis and float32-f or small or strided or slab or \
+PTX_TESTS  ?= (every_axis or another_dtype) and float32-f or small or strided or slab or \
 	(gram or residual or chebyshev or combine or apply or columns) and float32 and not 5000x33
 
 test-cuda-ptx: $(VENV)/.installed

@@ -29,6 +29,8 @@ def why_not(operand: np.dtype[Any], operation: np.dtype[Any], accumulator: np.dt
         return f"the elements ({operand.str}) have not the machine's byte order"
     if operand.kind == "c" and operation.kind != "c":
         return f"summing {operand} as {operation} drops imaginary parts"
+    if operand.kind != "c" and operation.kind == "c":
+        return f"kernels add {operand} without the imaginary parts that {operation} has"
     if real.kind == "f" and op.kind != "f":
         return f"summing {operand} as {operation} converts each element by the rules of the host's C compiler"
     if operation.kind == "b" and operand.kind != "b":

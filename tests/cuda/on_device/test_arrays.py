@@ -93,6 +93,8 @@ def test_an_out_of_another_dtype_is_refused():
 def test_what_the_host_alone_converts_is_refused():
     with pytest.raises(dispatch.UnsupportedCallError, match="drops imaginary parts; convert the array first"):
         dispatch.sum(cuda.to_device(A.astype(np.complex64)), dtype=np.float32, backend="cuda")
+    with pytest.raises(dispatch.UnsupportedCallError, match=r"without the imaginary parts .*; convert the array first"):
+        dispatch.sum(cuda.to_device(A), dtype=np.complex64, backend="cuda")
 
 
 def test_the_bits_depend_on_neither_strides_nor_alignment():
