@@ -82,6 +82,7 @@ class Confirmation:
         self._pencil, self._which, self._k, self._kept = pencil, which, k, kept
         self._accuracy, self._precondition, self._random_block = accuracy, precondition, random_block
         self._before: dict[int, Rank] = {}
+        self._defended = np.zeros(0)
         self._renewed = self._exhausted = False
 
     def holds(self, theta: NDArray[np.float64]) -> bool:
@@ -99,11 +100,30 @@ class Confirmation:
         )
 
     def _at_rest(self, theta: NDArray[np.float64], sign: int, before: Rank, slack: float) -> bool:
-        least = threshold(theta[: self._k], self._which, sign)
+        least = self._least(theta, sign)
         if least - before.threshold > slack:
             return False
         now = float(np.sort(sign * theta)[::-1][before.position])
         return now - before.value <= max(AT_REST * (least - now), slack)
+
+    def defend(self, theta: NDArray[np.float64]) -> None:
+        """Take note of the wanted Ritz values that have been found accurate."""
+        self._defended = self._outward(theta)
+
+    def overtaken(self, theta: NDArray[np.float64]) -> bool:
+        """Return whether the space holds better values than those that were defended."""
+        slack = self._accuracy.resolution(theta[: self._k])
+        return bool((self._outward(theta) - self._defended > slack).any())
+
+    def _outward(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how far out the wanted values are, for each end in order."""
+        wanted = theta[: self._k]
+        if self._which == "BE":
+            return np.concatenate([np.sort(wanted[0::2]), np.sort(-wanted[1::2])])
+        return np.sort(abs(wanted) if self._which == "LM" else wanted_ends(self._which)[0] * wanted)
+
+    def _least(self, theta: NDArray[np.float64], sign: int) -> float:
+        return threshold(theta[: self._k], self._which, sign)
 
     def expect(self, theta: NDArray[np.float64], extending: NDArray[np.intp]) -> None:
         """Take note of the best guards, if they are among the Ritz vectors whose residuals extend the space.
@@ -122,7 +142,7 @@ class Confirmation:
     def _note(self, theta: NDArray[np.float64], guards: dict[int, int]) -> None:
         for sign, guard in guards.items():
             outward = sign * theta
-            least = threshold(theta[: self._k], self._which, sign)
+            least = self._least(theta, sign)
             self._before[sign] = Rank(int(np.count_nonzero(outward > outward[guard])), float(outward[guard]), least)
 
     def challenge(self, space: SearchSpace, iteration: int) -> None:

@@ -69,6 +69,11 @@ class Accuracy:
         norm_M = self._norm_M if self._pencil.generalized else 0.0
         return np.asarray(FLOOR * self.eps * (self.norm + norm_M * abs(theta)) * size)
 
+    def coincidence(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the difference from each Ritz value below which another one is the same but for rounding errors."""
+        size = abs(theta) if self._pencil.generalized else np.maximum(abs(theta), self.norm)
+        return np.asarray(FLOOR * self.eps * size)
+
     def resolution(self, theta: NDArray[np.float64]) -> float:
         """Return the difference below which it does not matter which of two eigenvalues is returned."""
         return max(self._tol * float(abs(theta).max()), float(self.eps**0.75) * self.norm)

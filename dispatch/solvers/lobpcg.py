@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from dispatch.solvers.confirmation import Confirmation, wanted_ends
 from dispatch.solvers.convergence import Accuracy, Stagnation
+from dispatch.solvers.cut_clusters import most_accurate_wanted
 from dispatch.solvers.engine import Block, Small
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.preconditioners import Preconditioner, State
@@ -46,6 +47,9 @@ from dispatch.solvers.search_space import SearchSpace
 REFRESH_EVERY = 20
 REFRESH_EVERY_NEAR_THE_FLOOR = 5
 
+DRIFT = 4.0
+"""How many times its limit a residual norm may be, of products that have drifted, while the true one is within it."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -56,7 +60,7 @@ class Setting:
     kept : int
         Ritz vectors that survive a restart: the wanted ones and the guards behind them.
     block : int
-        Residuals that extend the space in one iteration, at most.
+        Residuals that extend the space in one iteration, at most: k at least.
     basis : int
         Dimension at which the space is restarted. ``basis = 3 kept`` with ``block = kept`` is LOBPCG.
     maxiter : int
@@ -132,9 +136,11 @@ def lobpcg(
     confirmation = Confirmation(pencil, which, k, setting.kept, accuracy, precondition, random_block)
     candidate: Outcome | None = None
     iteration = refreshed = 0
+    observed = -1
     while True:
         theta, C = ritz_pairs(space.H, which, k)
         kept = min(setting.kept, space.size)
+        theta, C = most_accurate_wanted(pencil, space, theta, C, k, kept, accuracy)
         full = space.size + setting.block > setting.basis
         if full:
             directions = C[:, :0] if previous is None else conjugate_directions(C, kept, previous)
@@ -145,6 +151,7 @@ def lobpcg(
                 refreshed = iteration
                 theta, C = ritz_pairs(space.H, which, k)
                 kept = min(setting.kept, space.size)
+                theta, C = most_accurate_wanted(pencil, space, theta, C, k, kept, accuracy)
                 space.restart([C[:, :kept], C[:, kept:]])
             C = np.eye(space.size, dtype=space.H.dtype)
         watched = min(k + len(wanted_ends(which)), kept)
@@ -153,19 +160,29 @@ def lobpcg(
         limits = accuracy.limits(X, MX, theta[:watched])
         accurate = norms[:k] <= limits[:k]
         state = Iteration(iteration, theta[:k].copy(), norms[:k], int(accurate.sum()), pencil.applications)
-        stopped = observe(state)
-        at_floor = stagnation.observe(norms[:k], limits[:k], accuracy)
+        stopped = at_floor = False
+        if observed < iteration:
+            observed = iteration
+            stopped = observe(state)
+            at_floor = stagnation.observe(norms[:k], limits[:k], accuracy)
         spent = iteration >= setting.maxiter or pencil.applications >= setting.applications
         confirmed = confirmation.holds(theta)
-        if confirmed and candidate is not None:
-            return replace(candidate, iterations=iteration)
+        if candidate is not None and not confirmation.overtaken(theta):
+            # What has been verified stays, though its vectors may mix with a guard of nearly the same Ritz value.
+            if confirmed or stopped or spent:
+                return replace(candidate, iterations=iteration)
+            confirmation.challenge(space, iteration)
+            iteration += 1
+            previous = None
+            continue
         candidate = None
-        if accurate.all() or at_floor or stopped or spent:
+        if (norms[:k] <= DRIFT * limits[:k]).all() or at_floor or stopped or spent:
             outcome = _verified(pencil, engine.columns(X, range(k)), theta[:k], which, accuracy, iteration)
             if outcome.accurate.all() and (confirmed or stopped or spent):
                 return outcome
             if outcome.accurate.all():
                 candidate = outcome
+                confirmation.defend(theta)
                 confirmation.challenge(space, iteration)
                 iteration += 1
                 previous = None
@@ -174,16 +191,18 @@ def lobpcg(
                 return replace(outcome, status="floor")
             if stopped or spent:
                 return replace(outcome, status="stopped" if stopped else "maxiter")
-            # The products had drifted: the residuals only looked small.
-            space.refresh()
-            refreshed = iteration
-            iteration += 1
-            previous = None
-            continue
+            if refreshed < iteration:
+                # The products may have drifted: look again at what is not accurate.
+                space.refresh()
+                refreshed = iteration
+                previous = None
+                continue
+        pending = np.flatnonzero(~accurate)
+        if len(pending) == 0:
+            pending = np.arange(k)  # rounding errors of one kind or the other: none is certain to be accurate
         # Where there is room for them, the best guards get residuals too: the last wanted vectors converge sooner then.
-        active = np.concatenate([np.flatnonzero(~accurate), k + np.flatnonzero(norms[k:] > limits[k:])])[
-            : setting.block
-        ]
+        room = setting.block - len(pending) if len(pending) < k else 0
+        active = np.concatenate([pending, k + np.flatnonzero(norms[k:] > limits[k:])[:room]])
         confirmation.expect(theta, active)
         reduction = norms[active] / limits[active]
         best = theta[wanted_first(theta, which)[: setting.kept]]

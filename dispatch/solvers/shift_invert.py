@@ -135,6 +135,10 @@ class _TransformedAccuracy(Accuracy):
         self._previous = theta.copy()
         return np.where(self._residuals(X, theta), np.inf, limits) if resting else limits
 
+    def coincidence(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the difference from each Ritz value below which another one is the same but for rounding errors."""
+        return np.asarray(FLOOR / MARGIN * self.eps * abs(theta))
+
 
 class _TransformedRun:
     """The solution of one problem by a transformed operator."""

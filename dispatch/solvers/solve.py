@@ -9,6 +9,7 @@ import numpy as np
 
 from dispatch.solvers.checks import check_values
 from dispatch.solvers.conclusion import conclude, in_scipy_order
+from dispatch.solvers.confirmation import wanted_ends
 from dispatch.solvers.convergence import Accuracy
 from dispatch.solvers.dense import RESCUE_BELOW, dense_is_better, solve_dense
 from dispatch.solvers.engine import Block, BlockEngine
@@ -72,7 +73,9 @@ def _solve_extremal(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
     rescue = problem.maxiter is None and problem.n <= RESCUE_BELOW
     maxiter = problem.maxiter or (RESCUE_AFTER if rescue else MAXITER)
     applications = max(RESCUE_AFTER_APPLICATIONS, problem.n**3 / max(problem.stored, 1)) if rescue else math.inf
-    setting = Setting(kept, problem.k, kept + 2 * problem.k, maxiter, applications)
+    # The best guard of every wanted end finds room as soon as one wanted vector has converged.
+    block = problem.k + len(wanted_ends(problem.which)) - 1
+    setting = Setting(kept, block, kept + 2 * block, maxiter, applications)
     precondition = choose_preconditioner(problem, pencil, bounds, kept, random_block)
     history: list[Iteration] = []
 

@@ -107,16 +107,17 @@ def test_tol_0_is_as_accurate_as_the_arithmetic(name, which, dtype):
 
 MULTIPLES = {
     # Powers of two multiply without rounding.
-    np.float64: ([-332, -20, 20, 332], [1e-100, 1e-6, 3.0, 1e6, 1e100]),
+    np.float64: ([-332, -20, 20, 332], [1e-100, 1e-50, 1e-6, 1 / 3, 3.0, 7.0, 1e6, 1e50, 1e100]),
     np.float32: ([-100, -20, 20, 100], [1e-20, 3.0, 1e20]),
 }
 
 
 @pytest.mark.parametrize("dtype", MULTIPLES)
-@pytest.mark.parametrize("which", ["SA", "LM"])
-@pytest.mark.parametrize("name", ["2-D Laplacian", "3-D Laplacian", "graph", "random"])
+@pytest.mark.parametrize("which", ["SA", "LA", "LM"])
+@pytest.mark.parametrize("name", ["square", "2-D Laplacian", "cube", "graph", "random"])
 def test_a_multiple_of_the_matrix_takes_the_same_iterations(name, which, dtype):
-    A = EXACT[name].astype(dtype)
+    # k = 5 cuts a pair of the square, a triple of the cube, and the six zeros of the graph.
+    A = {"square": laplacian(30, 30)[0], "cube": laplacian(9, 9, 9)[0], **EXACT}[name].astype(dtype)
     eps = np.finfo(dtype).eps
     w, v, info = dispatch.eigsh(A, k=5, which=which, return_info=True)
     exponents, others = MULTIPLES[dtype]
@@ -129,12 +130,8 @@ def test_a_multiple_of_the_matrix_takes_the_same_iterations(name, which, dtype):
         scaled, _, scaled_info = dispatch.eigsh(A * dtype(c), k=5, which=which, return_info=True)
         # Not a power of two: it rounds the elements of the matrix.
         np.testing.assert_allclose(scaled / dtype(c), w, rtol=0, atol=64 * eps * abs(A).sum(axis=1).max())
-        # At tol=0 rounding errors decide when the members of a cluster that is cut off have converged.
-        assert abs(scaled_info.iterations - info.iterations) <= 2
-        # What was rounded is a matrix like any other: a power of two away it takes the same steps.
-        again, _, again_info = dispatch.eigsh(A * dtype(c) * dtype(2.0**-20), k=5, which=which, return_info=True)
-        assert np.array_equal(again, scaled * dtype(2.0**-20))
-        assert again_info.iterations == scaled_info.iterations
+        # In single precision the limit is nearer to the rounding errors of a residual.
+        assert abs(scaled_info.iterations - info.iterations) <= (2 if dtype == np.float32 else 0)
 
 
 @pytest.mark.parametrize("which", ["SA", "LA", "LM"])
