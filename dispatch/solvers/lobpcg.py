@@ -67,6 +67,9 @@ class Setting:
         Most iterations.
     applications : float
         Products of A with a vector after which no iteration begins.
+    recompute : bool
+        Whether products with A are made anew before a run ends, and often near the floor. Not where each takes the
+        solution of a linear system, and who asks for the pairs verifies them by other means.
     """
 
     kept: int
@@ -74,6 +77,7 @@ class Setting:
     basis: int
     maxiter: int
     applications: float = np.inf
+    recompute: bool = True
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,8 @@ def lobpcg(
         if full:
             directions = C[:, :0] if previous is None else conjugate_directions(C, kept, previous)
             space.restart([C[:, :kept], directions])
-            due = REFRESH_EVERY_NEAR_THE_FLOOR if stagnation.near_floor else REFRESH_EVERY
+            often = stagnation.near_floor and setting.recompute
+            due = REFRESH_EVERY_NEAR_THE_FLOOR if often else REFRESH_EVERY
             if iteration - refreshed >= due:
                 space.refresh()
                 refreshed = iteration
@@ -176,8 +181,11 @@ def lobpcg(
             previous = None
             continue
         candidate = None
-        if (norms[:k] <= DRIFT * limits[:k]).all() or at_floor or stopped or spent:
-            outcome = _verified(pencil, engine.columns(X, range(k)), theta[:k], which, accuracy, iteration)
+        drift = DRIFT if setting.recompute else 1.0
+        if (norms[:k] <= drift * limits[:k]).all() or at_floor or stopped or spent:
+            outcome = Outcome(theta[:k], engine.columns(X, range(k)), norms[:k], accurate, "converged", iteration)
+            if setting.recompute:
+                outcome = _verified(pencil, outcome, which, accuracy)
             if outcome.accurate.all() and (confirmed or stopped or spent):
                 return outcome
             if outcome.accurate.all():
@@ -218,16 +226,14 @@ def lobpcg(
         iteration += 1
 
 
-def _verified(
-    pencil: Pencil, X: Block, theta: NDArray[np.float64], which: Which, accuracy: Accuracy, iteration: int
-) -> Outcome:
+def _verified(pencil: Pencil, outcome: Outcome, which: Which, accuracy: Accuracy) -> Outcome:
     """Return the pairs made anew from the vectors alone, with the residuals that these have."""
-    k = len(theta)
+    k = len(outcome.theta)
     space = SearchSpace(pencil)
-    space.extend(X, k)
+    space.extend(outcome.X, k)
     theta, C = ritz_pairs(space.H, which, k)
     X, _, MX = space.vectors(C)
     AX = pencil.apply_A(X, len(theta))
     _, norms = pencil.engine.residual(AX, pencil.image(X, MX), theta)
     accurate = norms <= accuracy.limits(X, MX, theta)
-    return Outcome(theta, X, norms, accurate, "converged", iteration)
+    return replace(outcome, theta=theta, X=X, residual_norms=norms, accurate=accurate)

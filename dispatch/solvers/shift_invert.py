@@ -199,7 +199,7 @@ class _TransformedRun:
     def _iterate(self, X: Block, kept: int, tol: float) -> Outcome:
         problem, pencil = self._problem, self._pencil
         basis = min(max(problem.ncv or 3 * problem.k + BASIS, kept + 2 * problem.k), problem.n)
-        setting = Setting(kept, problem.k, basis, problem.maxiter or MAXITER)
+        setting = Setting(kept, problem.k, basis, problem.maxiter or MAXITER, recompute=False)
         norm = abs(self._transformation.beta) * self._inverse_norm
         accuracy = _TransformedAccuracy(pencil, self._transformation, tol, norm, self._accurate)
         which = "LM" if problem.which == "SM" else problem.which
