@@ -134,9 +134,7 @@ class _Bench:
         from dispatch.solvers.start import guards
 
         A = laplacian(edge)
-        problem = prepare(
-            A, PAIRS, None, None, "SA", None, None, None, 0, True, None, None, "normal", None, "auto", None, False
-        )
+        problem = prepare(A, PAIRS, which="SA")
         self.supported = backend.supports(describe("eigsh", A, {"problem": problem}), device) is True
         if not self.supported:
             return

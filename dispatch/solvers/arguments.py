@@ -20,21 +20,21 @@ from dispatch.solvers.problem import WORKING_DTYPE, EigenProblem, Mode, Operand,
 def prepare(
     A: Any,
     k: int,
-    M: Any,
-    sigma: float | None,
-    which: Which,
-    v0: Any,
-    ncv: int | None,
-    maxiter: int | None,
-    tol: float,
-    return_eigenvectors: bool,
-    Minv: Any,
-    OPinv: Any,
-    mode: Mode,
-    rng: Any,
-    preconditioner: Any,
-    callback: Callable[[Any], Any] | None,
-    progress: bool,
+    M: Any = None,
+    sigma: float | None = None,
+    which: Which = "LM",
+    v0: Any = None,
+    ncv: int | None = None,
+    maxiter: int | None = None,
+    tol: float = 0,
+    return_eigenvectors: bool = True,
+    Minv: Any = None,
+    OPinv: Any = None,
+    mode: Mode = "normal",
+    rng: Any = None,
+    preconditioner: Any = "auto",
+    callback: Callable[[Any], Any] | None = None,
+    progress: bool = False,
 ) -> EigenProblem:
     """Return the problem that the arguments of `dispatch.eigsh` state.
 
@@ -96,8 +96,17 @@ def as_operand(name: str, matrix: Any) -> Operand:
         operand = _csr(matrix)
     elif isinstance(matrix, LinearOperator):
         operand = matrix
-    elif hasattr(matrix, "shape") and (hasattr(matrix, "matvec") or hasattr(matrix, "matmat")):
+    elif hasattr(matrix, "shape") and hasattr(matrix, "matvec"):
         operand = aslinearoperator(matrix)
+    elif hasattr(matrix, "shape") and hasattr(matrix, "matmat"):
+        # SciPy's operators are made of a product with a vector.
+        product = matrix.matmat
+        operand = LinearOperator(
+            matrix.shape,
+            matvec=lambda x: product(x.reshape(-1, 1)),
+            matmat=product,
+            dtype=getattr(matrix, "dtype", None),
+        )
     else:
         if np.ma.is_masked(matrix):
             raise ValueError(f"{name} has masked elements, expected a matrix without gaps: fill them first")

@@ -50,6 +50,12 @@ def check_values(problem: EigenProblem) -> None:
             )
         sizes[name] = size
     _check_scale(sizes, problem)
+    if problem.sigma is not None and problem.M is None and abs(problem.sigma) * eps > problem.n * sizes["A"]:
+        raise ValueError(
+            f"sigma is {problem.sigma:g}, so far from every eigenvalue of A, whose elements go up to {sizes['A']:.3g}, "
+            "that all are equally far to working precision; use which='LA' or 'SA' without sigma for an end of the "
+            "spectrum"
+        )
     check_definite(problem)
 
 
@@ -114,32 +120,36 @@ def check_indices(name: str, matrix: Any) -> None:
 
 
 def check_definite(problem: EigenProblem) -> None:
-    """Raise ValueError when an explicit M cannot be positive definite, by its elements alone.
+    """Raise ValueError when an explicit M cannot be positive definite, by its elements alone; semidefinite with sigma.
 
-    All its minors of order one and two must be positive, and a dense one must have a Cholesky factor. What passes may
-    be indefinite yet: the iteration notices where a vector shows it.
+    None of its minors of order one and two may be negative, and without sigma a dense one must have a Cholesky factor.
+    What passes may be indefinite yet: the iteration notices where a vector shows it.
     """
     M = problem.M
-    if problem.sigma is not None or M is None or isinstance(M, LinearOperator):
+    if M is None or isinstance(M, LinearOperator) or problem.mode == "buckling":
         return
+    nearest = problem.sigma is not None and problem.which != "SM"
     diagonal = np.asarray(M.diagonal().real, np.float64)
-    if not diagonal.min() > 0.0:
-        i = int(diagonal.argmin())
+    i = int(diagonal.argmin())
+    if diagonal[i] < 0.0 or (diagonal[i] == 0.0 and not nearest):
+        remedy = "a semidefinite M needs sigma, which asks for the finite eigenvalues near it"
+        if problem.sigma is not None:
+            remedy = "what is farthest from sigma, which which='SM' asks for, is infinite then; use which='LM'"
         raise ValueError(
-            f"M is not positive definite: its element ({i}, {i}) is {diagonal[i]:.3g}; a semidefinite M needs sigma, "
-            "which asks for the finite eigenvalues near it"
+            f"M is not positive {'semi' if nearest else ''}definite: its element ({i}, {i}) is {diagonal[i]:.3g}"
+            + ("" if nearest else f"; {remedy}")
         )
     rows, columns, elements = (M.tocoo().row, M.tocoo().col, M.data) if isinstance(M, csr_array) else _off_diagonal(M)
-    ratio = abs(elements) / (np.sqrt(diagonal[rows]) * np.sqrt(diagonal[columns]))
-    ratio[rows == columns] = 0.0
-    if ratio.size and ratio.max() > 1.0 + ROUNDING * problem.eps:
-        worst = int(ratio.argmax())
+    means = np.sqrt(diagonal[rows]) * np.sqrt(diagonal[columns])
+    excess = np.where(rows == columns, 0.0, abs(elements) - (1.0 + ROUNDING * problem.eps) * means)
+    if excess.size and excess.max() > 0.0:
+        worst = int(excess.argmax())
         raise ValueError(
-            f"M is not positive definite: its element ({rows[worst]}, {columns[worst]}) is larger than the geometric "
-            "mean of the two diagonal elements"
+            f"M is not positive {'semi' if nearest else ''}definite: its element ({rows[worst]}, {columns[worst]}) is "
+            "larger than the geometric mean of the two diagonal elements"
         )
 
-    if isinstance(M, np.ndarray):
+    if isinstance(M, np.ndarray) and problem.sigma is None:
         root = np.sqrt(diagonal)
         try:
             cholesky(M / np.outer(root, root), overwrite_a=True, check_finite=False)

@@ -29,6 +29,9 @@ def conclude(
         When there is a reason `why` the run ended before all pairs were accurate.
     """
     values = rounded(problem, values)
+    metric = problem.A if problem.mode == "buckling" else problem.M
+    gram = vectors.conj().T @ (vectors if metric is None else metric @ vectors)
+    info = dataclasses.replace(info, orthonormality=float(abs(gram - np.eye(len(gram))).max()))
     if why:
         done, norms = int(accurate.sum()), info.residual_norms
         stopped = info.status == "stopped"

@@ -55,6 +55,9 @@ class EigshInfo:
         ``‖A x - λ M x‖`` of each returned pair, computed anew from the vector that is returned.
     history : tuple of Iteration
         One state an iteration.
+    orthonormality : float
+        Largest element of ``|Xᴴ M X - I|`` for the returned vectors (of ``|Xᴴ A X - I|`` for buckling): some ε, but for
+        an M so ill-conditioned that no arithmetic keeps vectors orthonormal in its inner product.
     preconditioner, reason : str
         What was applied to the residuals, and why.
     transformation : str
@@ -70,6 +73,7 @@ class EigshInfo:
     iterations: int
     operator_applications: int
     residual_norms: NDArray[np.float64]
+    orthonormality: float = np.nan
     history: tuple[Iteration, ...] = field(default=(), repr=False)
     preconditioner: str = "none"
     reason: str = ""

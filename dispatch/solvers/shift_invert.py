@@ -30,7 +30,7 @@ from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration, Status
 from dispatch.solvers.shift_without_inverse import at_an_end, farthest
 from dispatch.solvers.shifted_inverse import invert
-from dispatch.solvers.spectral_bounds import lanczos_bounds
+from dispatch.solvers.spectral_bounds import check_metric, lanczos_bounds
 from dispatch.solvers.start import guards, random_vectors, start_vectors
 from dispatch.solvers.transformation import Transformation
 from dispatch.solvers.transformed_pencil import TransformedPencil
@@ -146,6 +146,8 @@ class _TransformedRun:
     def __init__(self, problem: EigenProblem, engine: BlockEngine, choice: Choice) -> None:
         self._problem, self._engine = problem, engine
         self._original = Pencil(problem, engine)
+        if self._original.generalized and problem.mode != "buckling":
+            check_metric(self._original, self._random_block(1))
         self._norm = max(map(abs, lanczos_bounds(self._original, self._random_block(1))))
         self._history: list[Iteration] = []
         sigma = (problem.sigma or 0.0) / self._original.eigenvalue_scale

@@ -100,7 +100,8 @@ def _solve_extremal(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
         )
     if outcome.status == "maxiter" and rescue:
         reason = f"LOBPCG was not done after {outcome.iterations} iterations, and n = {problem.n} is small enough"
-        return solve_dense(problem, reason)
+        result = solve_dense(problem, f"{reason}; {precondition.name} was chosen: {precondition.reason}")
+        return dataclasses.replace(result, info=dataclasses.replace(result.info, preconditioner=precondition.name))
     return _finish(problem, pencil, outcome, precondition, history)
 
 

@@ -37,10 +37,7 @@ def uneven_matrix(rows: int, columns: int, dtype: Any, per_row: float = 5, seed:
 
 def problem_of(A: Any, k: int = 1) -> EigenProblem:
     """Return the problem of the k smallest eigenpairs of A, with every other argument of `eigsh` at its default."""
-    return prepare(
-        A, k, M=None, sigma=None, which="SA", v0=None, ncv=None, maxiter=None, tol=0, return_eigenvectors=True,
-        Minv=None, OPinv=None, mode="normal", rng=None, preconditioner=None, callback=None, progress=False,
-    )  # fmt: skip
+    return prepare(A, k, which="SA", preconditioner=None)
 
 
 class BlockEngineConformance(Conformance):

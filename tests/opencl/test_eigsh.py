@@ -7,8 +7,8 @@ import scipy.sparse.linalg as sla
 
 import dispatch
 
-from ..solvers.problems import laplacian, random_symmetric
-from ..solvers.test_eigsh import check
+from ..solvers.problems import laplacian, load, random_symmetric, real_matrices
+from ..solvers.test_eigsh import assert_right, check
 from .conftest import BACKENDS
 
 
@@ -59,3 +59,11 @@ def test_all_buffers_come_back():
     backend = BACKENDS["streams"]
     dispatch.eigsh(laplacian(30, 31)[0], k=4, which="SA", backend=backend)
     assert backend.runtime("opencl:0").pool.in_use == 0
+
+
+@pytest.mark.skipif(not real_matrices(), reason="the folder of real matrices is not there")
+@pytest.mark.parametrize("name", real_matrices())
+def test_real_matrices(name):
+    A, spectrum = load(name)
+    for which in ("SA", "LA", "LM"):
+        assert_right(A, spectrum, which, backend="opencl")

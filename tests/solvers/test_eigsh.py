@@ -289,9 +289,16 @@ def test_an_operator_that_turns_to_nan_in_the_middle_is_an_error():
 @pytest.mark.parametrize("name", real_matrices())
 def test_real_matrices(name, which):
     A, spectrum = load(name)
+    assert_right(A, spectrum, which)
+
+
+def assert_right(A, spectrum, which, **arguments):
+    """Assert that the wanted pairs are those of the reference, that none is missing, and that they are orthonormal."""
     k = min(10, A.shape[0] - 1)
-    w, v = dispatch.eigsh(A, k=k, which=which)
+    w, v, info = dispatch.eigsh(A, k=k, which=which, return_info=True, **arguments)
     norm = abs(spectrum).max()
     np.testing.assert_allclose(w, wanted(spectrum, k, which), rtol=0, atol=1e-9 * norm)
-    assert np.linalg.norm(A @ v - v * w, axis=0).max() <= 1e-9 * norm
+    # Residuals by NumPy, not by the solver: within the promised limit, whose norm may be known a little less well.
+    residuals = np.linalg.norm(A @ v - v * w, axis=0)
+    assert residuals.max() <= (32 if info.status == "converged" else 100) * 1.1 * np.finfo(v.dtype).eps * norm
     assert abs(v.conj().T @ v - np.eye(k)).max() < 1e-12

@@ -55,6 +55,56 @@ def test_what_leaves_the_range_of_numbers_is_refused(case):
         dispatch.eigsh(k=2, **arguments)
 
 
+SEMIDEFINITE = sp.diags_array(np.r_[0.0, np.ones(399)]).tocsr()
+MIXED = EYE.tolil()
+for i, j in ((0, 1), (0, 2), (1, 2)):
+    MIXED[i, j] = MIXED[j, i] = -0.51  # no minor of order two is negative
+MIXED = MIXED.tocsr()
+METRICS = {
+    "zero": (dict(M=SEMIDEFINITE), r"element \(0, 0\) is 0; a semidefinite M needs sigma"),
+    "farthest": (dict(M=SEMIDEFINITE, sigma=1.5, which="SM"), "what is farthest from sigma.* is infinite then; use wh"),
+    "negative": (dict(M=SEMIDEFINITE - 0.5 * EYE, sigma=1.5), r"M is not positive semidefinite: its element \(0, 0\)"),
+    "pair": (dict(M=EYE + 2 * sp.eye_array(400, k=1) + 2 * sp.eye_array(400, k=-1), sigma=1.5), "larger than the geo"),
+    "mixed": (dict(M=MIXED), "a vector x has xᴴ M x = -0.02"),
+    "mixed, sigma": (dict(M=MIXED, sigma=100.3), "a vector x has xᴴ M x = -0.02"),
+    "mixed, low end": (dict(M=MIXED, which="SA"), "a vector x has xᴴ M x = -0.02"),
+}
+
+
+@pytest.mark.parametrize("case", METRICS)
+def test_an_indefinite_sparse_M_is_noticed(case):
+    arguments, message = METRICS[case]
+    with pytest.raises(ValueError, match=message):
+        dispatch.eigsh(A, 3, **arguments)
+
+
+@pytest.mark.parametrize("n", [50, 400])
+def test_a_shift_that_all_eigenvalues_are_equally_far_from_is_refused(n):
+    with pytest.raises(ValueError, match=r"sigma is 1e\+300, so far from every eigenvalue of A.*use which='LA'"):
+        dispatch.eigsh(A[:n, :n], 3, sigma=1e300)
+
+
+def test_an_object_with_nothing_but_matmat_is_an_operator():
+    class Matrix:
+        shape, dtype = (400, 400), np.dtype(float)
+
+        def matmat(self, X):
+            assert X.ndim == 2
+            return A @ X
+
+    np.testing.assert_allclose(dispatch.eigsh(Matrix(), 3)[0], [398, 399, 400])
+
+
+def test_info_tells_when_an_ill_conditioned_M_costs_orthonormality():
+    info = dispatch.eigsh(A, 3, M=EYE + SEMIDEFINITE, which="SA", return_info=True)[2]
+    assert info.orthonormality < 1e-14
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((60, 60)))[0]
+    M = (Q * np.logspace(0, -14, 60)) @ Q.T
+    M = (M + M.T) / 2 + 1e-15 * np.eye(60)
+    w, v, info = dispatch.eigsh(A[:60, :60].toarray(), 3, M=M, which="SA", return_info=True)
+    assert info.orthonormality == pytest.approx(abs(v.T @ M @ v - np.eye(3)).max(), rel=1e-6)
+
+
 def test_an_asymmetric_operator_in_half_precision_is_refused():
     upper = np.triu(np.ones((300, 300)))
     with pytest.raises(ValueError, match="A is not symmetric"):
