@@ -96,16 +96,31 @@ def _pairs(
         near, pairs = _ascending(*found), _ascending(*pairs)
         better = _excess(problem, A, M, *near) < _excess(problem, A, M, *pairs)
         best = np.where(better, near[0], pairs[0]), np.where(better, near[1], pairs[1])
-        values, X = _wanted(problem, *best, sigma)
-        # Where the numbers do not agree, one pair would be there twice.
-        if abs(X.conj().T @ B @ X - np.eye(problem.k)).max() < 0.5:
-            return values, X
+        merged = _orthonormal(_wanted(problem, *best, sigma)[1], A, metric, B)
+        if merged is not None:
+            return merged
     if len(found[0]) >= problem.k:
         # Singular to working precision, M leaves fewer eigenvalues than its factors make believe.
-        again = _wanted(problem, *found, sigma)
-        if _excess(problem, A, M, *again).max() < _excess(problem, A, M, *wanted).max():
+        again = _orthonormal(_wanted(problem, *found, sigma)[1], A, metric, B)
+        if again is not None and _excess(problem, A, M, *again).max() < _excess(problem, A, M, *wanted).max():
             return again
     return wanted
+
+
+def _orthonormal(
+    X: NDArray[Any], A: NDArray[Any], M: NDArray[Any], B: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Return the Ritz pairs of A and M in the span of X, orthonormal in the inner product of B, which is A or M.
+
+    Vectors of one cluster are not orthogonal where they come from two sources, or from an inverse near the cluster.
+    Return None where one of them is there twice.
+    """
+    G, H = X.conj().T @ B @ X, X.conj().T @ (M if B is A else A) @ X
+    if not abs(G - np.eye(len(G))).max() < 0.5:
+        return None
+    theta, Z = eigh(_hermitian(H), _hermitian(G), check_finite=False)
+    with np.errstate(divide="ignore"):
+        return (1.0 / theta if B is A else theta), X @ Z
 
 
 def _ascending(values: NDArray[Any], X: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

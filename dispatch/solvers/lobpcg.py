@@ -184,6 +184,7 @@ def lobpcg(
         drift = DRIFT if setting.recompute else 1.0
         if (norms[:k] <= drift * limits[:k]).all() or at_floor or stopped or spent:
             outcome = Outcome(theta[:k], engine.columns(X, range(k)), norms[:k], accurate, "converged", iteration)
+            X = AX = MX = None  # blocks are large
             if setting.recompute:
                 outcome = _verified(pencil, outcome, which, accuracy)
             if outcome.accurate.all() and (confirmed or stopped or spent):

@@ -79,3 +79,17 @@ def test_the_whole_spectrum_of_an_ill_conditioned_pencil_is_complete():
         w, _, info = dispatch.eigsh(A, 30, M=M, return_info=True)
     np.testing.assert_allclose(w, scipy.linalg.eigvalsh(A, M), rtol=1e-4)
     assert info.status == "floor"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_cluster_at_a_shift_is_orthonormal(seed):
+    # Zero is an eigenvalue many times over, and M is ill-conditioned: the inverse near zero takes over from Cholesky.
+    rng = np.random.default_rng(seed)
+    links = np.triu(rng.random((50, 50)) < 0.02, 1)
+    phase = np.exp(1j * rng.uniform(0, 6, 50))
+    A = phase[:, None] * (np.diag((links + links.T).sum(axis=0)) - 1.0 * links - links.T) * phase.conj()
+    B = rng.standard_normal((50, 50)) + 1j * rng.standard_normal((50, 50))
+    M = B @ B.conj().T / 50 + 1e-3 * np.eye(50)
+    v, info = dispatch.eigsh(A, 4, M=M, which="SA", return_info=True)[1:]
+    assert info.orthonormality < 1e-12
+    assert info.residual_norms.max() < 1e-14 * np.linalg.norm(A, 2) * np.linalg.norm(v, axis=0).max()

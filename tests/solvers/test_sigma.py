@@ -250,7 +250,7 @@ REFUSED = {
         dict(A=sp.diags_array(np.r_[0.0, 0.0, np.ones(398)]), M=sp.diags_array(np.r_[0.0, 0.0, np.ones(398)])),
         "A - sigma M is singular for sigma = 0.5 and for shifts nearby",
     ),
-    "indefinite M": (dict(M=sp.diags_array(np.r_[-np.ones(9), np.ones(391)])), "M is not positive definite"),
+    "indefinite M": (dict(M=sp.diags_array(np.r_[-np.ones(9), np.ones(391)])), "M is not positive semidefinite"),
     "indefinite A": (
         dict(A=laplacian(20, 20)[0] - 4 * sp.eye_array(400), mode="buckling"),
         "A is not positive definite",
