@@ -96,9 +96,12 @@ def _pairs(
         near, pairs = _ascending(*found), _ascending(*pairs)
         better = _excess(problem, A, M, *near) < _excess(problem, A, M, *pairs)
         best = np.where(better, near[0], pairs[0]), np.where(better, near[1], pairs[1])
-        merged = _orthonormal(_wanted(problem, *best, sigma)[1], A, metric, B)
-        if merged is not None:
-            return merged
+        merged = _wanted(problem, *best, sigma)
+        again = _orthonormal(merged[1], A, metric, B)
+        if again is not None:
+            # Where M is so ill-conditioned that orthonormality costs accuracy, accuracy goes first.
+            accurate = _excess(problem, A, M, *again).max() <= max(1.0, _excess(problem, A, M, *merged).max())
+            return again if accurate else merged
     if len(found[0]) >= problem.k:
         # Singular to working precision, M leaves fewer eigenvalues than its factors make believe.
         again = _orthonormal(_wanted(problem, *found, sigma)[1], A, metric, B)
