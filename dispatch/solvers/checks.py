@@ -50,7 +50,7 @@ def check_values(problem: EigenProblem) -> None:
             )
         sizes[name] = size
     _check_scale(sizes, problem)
-    if problem.sigma is not None and problem.M is None and abs(problem.sigma) * eps > problem.n * sizes["A"]:
+    if problem.sigma and problem.M is None and abs(problem.sigma) * eps > problem.n * sizes["A"] > 0.0:
         raise ValueError(
             f"sigma is {problem.sigma:g}, so far from every eigenvalue of A, whose elements go up to {sizes['A']:.3g}, "
             "that all are equally far to working precision; use which='LA' or 'SA' without sigma for an end of the "
