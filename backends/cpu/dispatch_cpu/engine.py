@@ -11,15 +11,14 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers import BlockEngine, EigenProblem, Small
+from dispatch_cpu import compiled_blocks
+from dispatch_cpu.compiled_blocks import ROWS
 from dispatch_cpu.parallel import run_over_rows
 from dispatch_cpu.sparse import SparseOperator
 
 MULTIPLICATIONS = 1 << 18
 """Multiplications of one dense product: as many as OpenBLAS still does on the calling thread, so that our threads, each
 with rows of its own, do not wait for its threads, and what is computed does not depend on how many it has."""
-
-ROWS = 2048
-"""Rows of a block that a thread takes at a time, where little is computed with each."""
 
 WORTH_COMPILING = 750_000
 """Elements times vectors below which SciPy's product serves: loading the compiled one takes longer than it saves."""
@@ -69,9 +68,13 @@ class CpuEngine(BlockEngine):
 
     def combine(self, blocks: Sequence[NDArray[Any]], coefficients: Sequence[Small]) -> NDArray[Any]:
         """Return ``Σ X_j C_j``, a few rows of all blocks at a time, so that each is read once."""
-        C = [_diagonal_or_whole(np.asarray(c).astype(self.dtype)) for c in coefficients]
-        columns = C[0].shape[-1]
+        columns = np.shape(coefficients[0])[1]
         result = np.empty((len(blocks[0]), columns), self.dtype)
+        kernel = compiled_blocks.combination_kernel(blocks, coefficients, result) if self._compiled else None
+        if kernel is not None:
+            run_over_rows(kernel, len(result), ROWS)
+            return result
+        C = [_diagonal_or_whole(np.asarray(c).astype(self.dtype)) for c in coefficients]
 
         def rows(start: int, stop: int) -> None:
             total = result[start:stop]
@@ -87,10 +90,20 @@ class CpuEngine(BlockEngine):
 
     def columns(self, X: NDArray[Any], indices: Sequence[int] | NDArray[np.intp]) -> NDArray[Any]:
         """Return a copy of the columns."""
-        return np.take(X, np.asarray(indices, np.intp), axis=1, mode="clip")  # "raise" takes twice the time
+        chosen = np.asarray(indices, np.intp)
+        result = np.empty((len(X), len(chosen)), self.dtype)
+
+        def rows(start: int, stop: int) -> None:  # mode="raise" takes twice the time
+            np.take(X[start:stop], chosen, axis=1, out=result[start:stop], mode="clip")
+
+        run_over_rows(rows, len(X), ROWS)
+        return result
 
     def residual(self, AX: NDArray[Any], BX: NDArray[Any], theta: Small) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Return ``AX - BX diag(θ)`` and the norms of its columns."""
+        if self._compiled:
+            R, squares = compiled_blocks.residual(AX, BX, theta)
+            return R, np.sqrt(squares)
         R = np.empty_like(AX)
         shifts = theta.astype(self.dtype.char.lower())
         parts = np.empty((-(-len(R) // ROWS), R.shape[1]))

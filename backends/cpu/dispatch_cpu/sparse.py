@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from dispatch.solvers import Small
+from dispatch_cpu.compiled_blocks import ROWS, real_parts
 from dispatch_cpu.parallel import cores, run_over_rows, run_together
-
-ROWS = 2048
-"""Rows of a product or of a block that a thread takes at a time."""
 
 SINGLE = {"d": np.dtype(np.float32), "D": np.dtype(np.complex64)}
 """What a filter computes in, where the blocks are double precision."""
@@ -37,7 +35,7 @@ class SparseOperator:
 
     def product(self, X: NDArray[Any]) -> NDArray[Any]:
         """Return the matrix times a C-contiguous block of the same dtype."""
-        from dispatch_cpu.sparse_kernels import VECTOR, narrow_product, product
+        from dispatch_cpu.block_kernels import VECTOR, narrow_product, product
 
         Y = np.empty((self.matrix.shape[0], X.shape[1]), X.dtype)
         rows = (self.matrix.indptr, self.matrix.indices, self.matrix.data)
@@ -56,7 +54,7 @@ class SparseOperator:
         It computes in single precision, since half the bytes move. Columns are brought to size one before they are
         rounded, and filled up with zeros to whole vectors.
         """
-        from dispatch_cpu.sparse_kernels import VECTOR, chebyshev, scaled
+        from dispatch_cpu.block_kernels import VECTOR, chebyshev, scaled
 
         single = self.single.dtype
         real = np.dtype(single.char.lower())
@@ -81,11 +79,6 @@ class SparseOperator:
         Y = np.empty_like(R)
         run_over_rows(partial(scaled, blocks[2], sizes, real_parts(Y)), n, ROWS)
         return Y
-
-
-def real_parts(X: NDArray[Any]) -> NDArray[Any]:
-    """Return a block of real numbers: two columns for each complex one."""
-    return X.view(X.dtype.char.lower())
 
 
 def _largest(X: NDArray[Any]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
-"""Compiled products of a sparse matrix with a block of vectors, by rows: plain, and in a Chebyshev filter.
+"""Compiled operations on blocks of vectors, by rows: products with sparse matrices, filters, and combinations.
 
-A tile of a row of the result, up to 128 bytes, stays in registers while the stored elements of the row are gone
+A tile of a row of a product, up to 128 bytes, stays in registers while the stored elements of the matrix' row are gone
 through. Blocks are given as flat arrays of real numbers, complex ones as pairs, rows one after another.
 
 Numba compiles the kernels at the first use for a dtype and keeps them on disk until this file changes. They release the
@@ -82,6 +82,17 @@ def load(_context, array, at, vectors):  # type: ignore[no-untyped-def]
         return builder.load(where, align=array.dtype.bitwidth // 8)
 
     return tile(array, types.intp, vectors), code
+
+
+@intrinsic
+def element(_context, array, at):  # type: ignore[no-untyped-def]
+    """Return an element by its place in memory, which is not asked whether it counts from the end."""
+
+    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data = context.make_array(array)(context, builder, arguments[0]).data
+        return context.unpack_value(builder, array.dtype, builder.gep(data, [arguments[1]], inbounds=True))
+
+    return array.dtype(array, types.intp), code
 
 
 @intrinsic
@@ -276,6 +287,68 @@ def product(indptr, indices, data, X, Y, columns, start, stop):  # type: ignore[
             c = min(c, columns - lanes)  # the last vector computes some columns a second time, to the same bits
             store(row_product(indptr, indices, data, X, columns, i, c, ONE), Y, i * columns + c)
             c += lanes
+
+
+@register_jitable
+def _combination_tile(X0, X1, X2, C, Y, columns, i, rows, c, vectors):  # type: ignore[no-untyped-def]
+    """Write the tiles from column `c` on of four rows of a combination, or of one where `rows` is 1."""
+    nothing = zeros(Y, vectors), zeros(Y, vectors)
+    first, second, third, fourth = nothing, nothing, nothing, nothing
+    step = 1 if rows == 4 else 0
+    row = 0
+    for X in (X0, X1, X2):
+        width = X.shape[1]
+        for p in range(width):
+            factors = load(C, (row + p) * columns + c, vectors)
+            first = accumulate(first, element(X, i * width + p), factors)
+            second = accumulate(second, element(X, (i + step) * width + p), factors)
+            third = accumulate(third, element(X, (i + 2 * step) * width + p), factors)
+            fourth = accumulate(fourth, element(X, (i + 3 * step) * width + p), factors)
+        row += width
+    store(joined(first), Y, i * columns + c)
+    store(joined(second), Y, (i + step) * columns + c)
+    store(joined(third), Y, (i + 2 * step) * columns + c)
+    store(joined(fourth), Y, (i + 3 * step) * columns + c)
+
+
+@numba.njit(**OPTIONS)
+def combination(X0, X1, X2, C, Y, columns, start, stop):  # type: ignore[no-untyped-def]
+    """Write rows `start` to `stop` of ``[X0 X1 X2] C`` into `Y`, of as many columns as a vector has at least."""
+    lanes = VECTOR // Y.itemsize
+    i = start
+    while i < stop:
+        rows = 4 if i + 4 <= stop else 1
+        c = 0
+        while c < columns:  # the last vector computes some columns a second time, to the same bits
+            if columns >= 2 * lanes:
+                c = min(c, columns - 2 * lanes)
+                _combination_tile(X0, X1, X2, C, Y, columns, i, rows, c, TWO)
+                c += 2 * lanes
+            else:
+                c = min(c, columns - lanes)
+                _combination_tile(X0, X1, X2, C, Y, columns, i, rows, c, ONE)
+                c += lanes
+        i += rows
+
+
+@numba.njit(**OPTIONS)
+def scaled_sum(X0, factors0, X1, factors1, Y, start, stop):  # type: ignore[no-untyped-def]
+    """Write rows `start` to `stop` of ``X0 diag(factors0) + X1 diag(factors1)`` into `Y`."""
+    for i in range(start, stop):
+        for c in range(Y.shape[1]):
+            Y[i, c] = X0[i, c] * factors0[c] + X1[i, c] * factors1[c]
+
+
+@numba.njit(**OPTIONS)
+def residual(AX, BX, theta, R, squares, start, stop):  # type: ignore[no-untyped-def]
+    """Write rows `start` to `stop` of ``AX - BX diag(θ)`` into `R`, and the sums of their squares by columns."""
+    for c in range(R.shape[1]):
+        squares[c] = 0.0
+    for i in range(start, stop):
+        for c in range(R.shape[1]):
+            r = AX[i, c] - BX[i, c] * theta[c]
+            R[i, c] = r
+            squares[c] += np.float64(r) * np.float64(r)
 
 
 @numba.njit(**OPTIONS)

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from dispatch_cpu import parallel, sparse_kernels
+from dispatch_cpu import block_kernels, parallel
 from dispatch_cpu.engine import CpuEngine
 from dispatch_cpu.sparse import SparseOperator
 
@@ -82,12 +82,12 @@ def filtered(threads, rng):
     blocks = [random_array(rng, 3000 * 8, "f") for _ in range(4)]
     taken, done = np.zeros((7, 5), np.int64), np.zeros(7, np.int64)
     arguments = (A.indptr, A.indices, A.data, theta, a, b, *blocks, taken, done)
-    runners = [threading.Thread(target=sparse_kernels.chebyshev, args=(*arguments, own)) for own in range(threads)]
+    runners = [threading.Thread(target=block_kernels.chebyshev, args=(*arguments, own)) for own in range(threads)]
     for runner in runners:
         runner.start()
     for runner in runners:
         runner.join()
-    assert (done == -(-3000 // sparse_kernels.RANGE)).all()
+    assert (done == -(-3000 // block_kernels.RANGE)).all()
     return blocks
 
 
@@ -115,3 +115,50 @@ def test_a_filter_gets_done_while_all_helpers_are_busy():
     assert np.array_equal(found, expected)
     for helper in busy:
         helper.result()
+
+
+@pytest.mark.parametrize("dtype", "fdFD")
+def test_combinations(dtype):
+    rng = np.random.default_rng(4)
+    n = 2100
+    engine = engine_of(hermitian(n, dtype, rng), 900)
+    assert engine._compiled
+    wide = engine.small_dtype.char
+
+    def check(blocks, C):
+        found = engine.combine(blocks, C)
+        assert found.dtype == dtype
+        assert found.flags.c_contiguous
+        expected = sum(X.astype("D") @ c for X, c in zip(blocks, C, strict=True))
+        bound = sum(abs(X).astype("d") @ abs(c) for X, c in zip(blocks, C, strict=True))
+        assert (abs(found - expected) <= 60 * np.finfo(dtype).eps * bound).all()
+
+    for columns in (1, 2, 4, 5, 8, 9, 15, 17, 33):
+        blocks = [random_array(rng, (n, p), dtype) for p in (7, columns, 1, 3)]
+        for count in range(1, 5):
+            C = [random_array(rng, (X.shape[1], columns), wide) for X in blocks[:count]]
+            check(blocks[:count], C)
+            check(blocks[:count], [np.asfortranarray(c) for c in C])
+        diagonals = [np.diag(random_array(rng, columns, "d")) for _ in range(3)]
+        same = [random_array(rng, (n, columns), dtype) for _ in range(3)]
+        for count in range(1, 4):
+            check(same[:count], diagonals[:count])
+        check(same[:2], [diagonals[0], random_array(rng, (columns, columns), wide)])
+        check(same[:1], [np.diag(random_array(rng, columns, wide))])
+
+
+@pytest.mark.parametrize("dtype", "fdFD")
+def test_residuals_and_columns(dtype):
+    rng = np.random.default_rng(5)
+    n = 2100
+    engine = engine_of(hermitian(n, dtype, rng), 900)
+    for columns in (1, 3, 10, 17):
+        AX, BX = (random_array(rng, (n, columns), dtype) for _ in range(2))
+        theta = rng.standard_normal(columns)
+        R, norms = engine.residual(AX, BX, theta)
+        expected = AX.astype("D") - BX.astype("D") * theta
+        assert R.dtype == dtype
+        assert (abs(R - expected) <= 4 * np.finfo(dtype).eps * (abs(AX) + abs(BX) * abs(theta))).all()
+        assert np.allclose(norms, np.linalg.norm(R.astype("D"), axis=0), rtol=1e-13)
+        chosen = rng.integers(0, columns, 5)
+        assert np.array_equal(engine.columns(AX, chosen), AX[:, chosen])
