@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 import numpy as np
+from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers.checks import check_values
 from dispatch.solvers.conclusion import conclude, in_scipy_order
@@ -98,7 +99,8 @@ def _solve_extremal(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
             random_block,
             observe,
         )
-    if outcome.status == "maxiter" and rescue:
+    stuck = outcome.status == "floor" and not isinstance(problem.A, LinearOperator)  # LAPACK asks it no better
+    if rescue and (stuck or outcome.status == "maxiter"):
         reason = f"LOBPCG was not done after {outcome.iterations} iterations, and n = {problem.n} is small enough"
         result = solve_dense(problem, f"{reason}; {precondition.name} was chosen: {precondition.reason}")
         return dataclasses.replace(result, info=dataclasses.replace(result.info, preconditioner=precondition.name))
