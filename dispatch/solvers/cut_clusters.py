@@ -15,6 +15,7 @@ from scipy.linalg import eigh, lstsq, qr
 from dispatch.solvers.convergence import Accuracy
 from dispatch.solvers.engine import Small
 from dispatch.solvers.pencil import Pencil
+from dispatch.solvers.problem import Which
 from dispatch.solvers.search_space import SearchSpace
 
 SAME = 1e-6
@@ -32,6 +33,7 @@ def most_accurate_wanted(
     space: SearchSpace,
     theta: NDArray[np.float64],
     C: Small,
+    which: Which,
     k: int,
     kept: int,
     accuracy: Accuracy,
@@ -46,13 +48,18 @@ def most_accurate_wanted(
         Ritz values, the k wanted ones first.
     C : (m, m) ndarray
         Their vectors in the basis of the space.
+    which : {"SA", "LA", "LM", "BE"}
+        What is wanted.
     k, kept : int
         How many are wanted, and how many survive a restart: they keep their span.
     accuracy : Accuracy
         Says when Ritz values are equal.
     """
     theta, C = theta.copy(), C.copy()
-    width = np.minimum(accuracy.coincidence(theta), SAME * np.ptp(theta[:kept]))
+    # Where both ends alternate, what is kept of one says nothing about the other.
+    ends = [theta[0:kept:2], theta[1:kept:2]] if which == "BE" else [theta[:kept]]
+    extent = min((float(np.ptp(end)) for end in ends if len(end)), default=0.0)
+    width = np.minimum(accuracy.coincidence(theta), SAME * extent)
     if width.all():
         _rotate(pencil, space, theta, C, k, kept, width)
         _unmix(pencil, space, theta, C, k, kept, width)

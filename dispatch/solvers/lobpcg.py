@@ -144,7 +144,7 @@ def lobpcg(
     while True:
         theta, C = ritz_pairs(space.H, which, k)
         kept = min(setting.kept, space.size)
-        theta, C = most_accurate_wanted(pencil, space, theta, C, k, kept, accuracy)
+        theta, C = most_accurate_wanted(pencil, space, theta, C, which, k, kept, accuracy)
         full = space.size + setting.block > setting.basis
         if full:
             directions = C[:, :0] if previous is None else conjugate_directions(C, kept, previous)
@@ -156,7 +156,7 @@ def lobpcg(
                 refreshed = iteration
                 theta, C = ritz_pairs(space.H, which, k)
                 kept = min(setting.kept, space.size)
-                theta, C = most_accurate_wanted(pencil, space, theta, C, k, kept, accuracy)
+                theta, C = most_accurate_wanted(pencil, space, theta, C, which, k, kept, accuracy)
                 space.restart([C[:, :kept], C[:, kept:]])
             C = np.eye(space.size, dtype=space.H.dtype)
         watched = min(k + len(wanted_ends(which)), kept)
