@@ -211,14 +211,15 @@ def _by_inverse(
     if not rank.any():
         raise ValueError(f"{name} is zero, and no eigenvalue is finite")
     L = V[:, rank] * np.sqrt(d[rank])
-    unit = 100 * eps * float(abs(A).sum(axis=1).max())
+    working = np.finfo(A.dtype).eps
+    unit = 100 * working * float(abs(A).sum(axis=1).max())
     for steps in MOVES:
         C = A - (sigma - steps * unit) * M
         try:
             Y = DenseFactors(C).solve(L)
         except SingularShiftError:
             continue
-        if abs(Y).max() * abs(C).max() < abs(L).max() / eps:
+        if abs(Y).max() * abs(C).max() < abs(L).max() / working:
             break
     else:
         raise ValueError(f"A - sigma M is singular for sigma and for shifts nearby: {SINGULAR}")
@@ -241,8 +242,9 @@ def _wanted(
     if sigma is None:
         transformed = values
     else:
-        if (abs(values - sigma) <= 100 * problem.eps * abs(values).max()).any():
-            sigma -= 100 * problem.eps * float(abs(values).max())
+        nearest = 100 * float(np.finfo(values.dtype).eps * abs(values).max())
+        if (abs(values - sigma) <= nearest).any():
+            sigma -= nearest
         transformed = Transformation(problem.mode, sigma).forward(values)
     order = wanted_first(transformed, problem.which)[: problem.k]
     return values[order], X[:, order]

@@ -35,9 +35,9 @@ ACCURATE = 4
 def invert(problem: EigenProblem, pencil: Pencil, sigma: float, way: Way, norm: float) -> tuple[float, Inverse, float]:
     """Return the shift, the inverse at it, and an estimate of the norm of that.
 
-    Where `sigma` is an eigenvalue, as 0 is of a graph's Laplacian, the shift is moved down by ``100 ε ‖C‖``: enough for
-    the factors to be accurate, and so little that the order of the eigenvalues by their distance from it can only
-    change among those whose distances differ by less.
+    Where `sigma` is an eigenvalue, as 0 is of a graph's Laplacian, the shift is moved down by ``100 ε ‖C‖``, with the ε
+    of double precision, in which factors are: enough for them to be accurate, and so little that the order of the
+    eigenvalues by their distance from it can only change among those whose distances differ by less.
 
     Parameters
     ----------
@@ -60,8 +60,10 @@ def invert(problem: EigenProblem, pencil: Pencil, sigma: float, way: Way, norm: 
     if way == "given inverse":
         given = _checked(problem, pencil, sigma, Given(problem.OPinv, pencil.scale_A))
         return sigma, given, _norm_of_inverse(given, problem)
+    # Factors are in double precision; moving the shift by as much as single precision resolves would pass eigenvalues.
+    nearest = NEAREST * float(np.finfo(np.result_type(problem.dtype, np.float64)).eps)
     # An inner iteration cannot solve with a matrix that is nearly singular; it is moved further.
-    distance = np.sqrt(problem.eps) if way == "inner iteration" else NEAREST * problem.eps
+    distance = np.sqrt(problem.eps) if way == "inner iteration" else nearest
     unit = distance * (max(norm, abs(sigma)) or 1.0)
     reason = ""
     for steps in MOVES:
@@ -73,7 +75,7 @@ def invert(problem: EigenProblem, pencil: Pencil, sigma: float, way: Way, norm: 
             reason = reason or str(error)
             continue
         # What MINRES solves is not singular for it; factors always return something.
-        if way == "inner iteration" or size * max(norm, abs(shift)) < 1.0 / (NEAREST * problem.eps):
+        if way == "inner iteration" or size * max(norm, abs(shift)) < 1.0 / nearest:
             return shift, inverse, size
         reason = reason or f"the condition number is at least {size * max(norm, abs(shift)):.1g}"
     raise ValueError(

@@ -290,3 +290,17 @@ def test_real_pencils(stiffness, mass):
     w, v = dispatch.eigsh(A, 6, M=M, sigma=0.0)
     np.testing.assert_allclose(w, 1 / inverse[::-1][:6], rtol=1e-9)
     assert abs(v.T @ M @ v - np.eye(6)).max() < 1e-9
+
+
+@pytest.mark.parametrize("arguments", [{"which": "SM"}, {"sigma": 0.0}, {"sigma": 1e-6}])
+@pytest.mark.parametrize("n", [60, 400])
+def test_single_precision_does_not_move_a_shift_past_eigenvalues(n, arguments):
+    d = np.logspace(-6, 0, n)
+    d[1::2] *= -1
+    turn = sp.block_diag([np.array([[0.6, 0.8], [-0.8, 0.6]])] * (n // 2), format="csr")
+    A = sp.csr_array(turn @ sp.diags_array(d) @ turn.T).astype(np.float32)
+    A = sp.csr_array((A + A.T) / 2)
+    right = np.linalg.eigvalsh(A.toarray().astype(float))
+    right = np.sort(right[np.argsort(abs(right - arguments.get("sigma", 0.0)))[:3]])
+    w = dispatch.eigsh(A, 3, **arguments)[0]
+    np.testing.assert_allclose(np.sort(w), right, rtol=1e-5)
