@@ -93,7 +93,7 @@ def some_converge(*args, **kwargs):
 
     w, v, norms = np.array([1.0, 2.0, 3.0]), np.eye(300, 3), np.array([1e-15, 1e-3, 2e-15])
     history = (Iteration(0, w, norms, 2, 3), Iteration(1, w, norms, 2, 6))
-    info = EigshInfo("lobpcg", "maxiter", 2, 6, norms, history)
+    info = EigshInfo("lobpcg", "maxiter", 2, 6, norms, history=history)
     raise dispatch.NoConvergence("2 of 3 converged", EigshResult(w, v, info), norms < 1e-10)
 
 

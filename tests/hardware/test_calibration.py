@@ -24,7 +24,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(measurement, "DTYPES", ("float64", "int8"))
 
 
-def test_calibrate_measures_and_the_next_look_finds_it(cache, quick, capsys):
+def test_calibrate_measures_and_the_next_look_finds_it(cache, quick, capsys, monkeypatch):
     before = dispatch.explain("sum", np.ones(10**5), backend="cpu").chosen
     assert before.basis == "assumed"
     assert main(["calibrate", "--backend", "cpu", "--json"]) == 0
@@ -36,8 +36,11 @@ def test_calibrate_measures_and_the_next_look_finds_it(cache, quick, capsys):
     assert set(profile["bandwidths"]) == set(measurement.DTYPES)
     assert profile["upload_bandwidth"] is None
     assert all(0 < profile[name] < math.inf for name in ("call_seconds", "launch_seconds", "spmm_rate", "dense_rate"))
+    steps = []
+    monkeypatch.setattr("os.nice", steps.append)  # or every test after this one would run at the lowest priority
     assert main(["calibrate", "--backend", "cpu", "--missing"]) == 0
     assert "cpu:0" not in capsys.readouterr().out
+    assert steps == [19]
 
 
 class Discrete(dispatch.Backend):

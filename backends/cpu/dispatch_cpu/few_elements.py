@@ -41,11 +41,14 @@ def numpy_is_accurate(a: NDArray[Any], axis: Any, char: str, *, masked: bool) ->
     return ((a.ndim == 1 or (axis is None and a.flags.forc)) and not masked) or a.size <= summation.SERIAL
 
 
-def numpy_takes(a: NDArray[Any], axis: Any, dtype: Any, out: Any, where: Any) -> bool:
+def numpy_takes(a: NDArray[Any], axis: Any, dtype: Any, out: Any, initial: Any, where: Any) -> bool:
     """Whether the sum is of so few elements that none is faster than NumPy's, and as accurate."""
     if not (out is None or out.__class__ is np.ndarray):
         return False
     own = a.dtype.char
+    is_plain = dtype is None and initial is where is np._NoValue
+    if is_plain and out is not None and own in "dD" and out.dtype.char == own:
+        return False  # out= changes no bit, and without it a ufunc or a kernel may add
     if dtype is None:
         char = own if out is None else out.dtype.char
     else:

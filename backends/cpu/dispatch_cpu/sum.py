@@ -55,7 +55,7 @@ def sum_array(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, i
             most, take = few_routes.get(key) or plan_few(key, a)
             if 0 < a.size < most:
                 return take(a)
-    elif numpy_takes(a, axis, dtype, out, where):
+    elif numpy_takes(a, axis, dtype, out, initial, where):
         return _by_numpy(a, axis, dtype, out, keepdims, initial, where)
     if out is None and initial is NO_VALUE:
         result = _sum_elements(a, axis, dtype, keepdims, where)
