@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 
 from dispatch import __version__
@@ -38,11 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             return DONE  # the reader has all that it wanted, as `| head` does
         except KeyboardInterrupt:
             return INTERRUPTED
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever ends a command is told in one line
             drop_unwritten_output()
             if options.debug:
-                raise
-            complain("error", str(error) or type(error).__name__)
+                traceback.print_exc()
+            else:
+                complain("error", str(error) or type(error).__name__)
             return exit_code(error)
         return code
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from dispatch.cli import argument_types
@@ -13,6 +14,15 @@ def add_file(parser: argparse.ArgumentParser) -> None:
     """Add the input file, and the name of the array inside it."""
     parser.add_argument("file", help="the input file")
     parser.add_argument("--key", metavar="NAME", help="which array, where the file holds several")
+
+
+def refuse_overwriting(options: argparse.Namespace) -> None:
+    """Raise ValueError where a result would be written over a file that is read."""
+    for option in ("out", "plot"):
+        for read_from in (options.file, getattr(options, "mass", None)):
+            written = getattr(options, option, None)
+            if written and read_from and os.path.exists(written) and os.path.samefile(written, read_from):
+                raise ValueError(f"--{option} is the file that is read, {read_from!r}; name another one")
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:

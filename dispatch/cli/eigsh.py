@@ -13,7 +13,7 @@ import numpy as np
 
 import dispatch
 from dispatch.cli.argument_types import output_file, plot_file
-from dispatch.cli.arguments import add_eigsh, add_file, add_json, eigsh_arguments
+from dispatch.cli.arguments import add_eigsh, add_file, add_json, eigsh_arguments, refuse_overwriting
 from dispatch.cli.exit_codes import DONE
 from dispatch.cli.files import read
 from dispatch.cli.json_document import to_json
@@ -48,6 +48,7 @@ class Solution(NamedTuple):
 
 def run(options: argparse.Namespace) -> int:
     """Print the eigenvalues with their residual norms, and how and where they were found."""
+    refuse_overwriting(options)
     with contextlib.redirect_stdout(sys.stderr):  # plugins may print
         solution = _solve(options)
     try:

@@ -14,6 +14,10 @@ import io
 import re
 from typing import Any
 
+import numpy as np
+
+from dispatch.cli.text import refuse_overflow
+
 _INDEX = rb"[0-9]+"
 _INTEGER = rb"-?[0-9]+"
 _REAL = rb"-?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|(?i:inf(?:inity)?|nan))"
@@ -39,8 +43,8 @@ def read_matrix_market(path: str) -> Any:
     OSError
         When the file cannot be read.
     ValueError
-        When a line is not what the banner says, naming the line, or when the file holds both triangles of a matrix that
-        the banner calls symmetric.
+        When a line is not what the banner says, naming the line; when a number does not fit float64; and when the file
+        holds both triangles, or a diagonal, that a matrix of the banner's symmetry does not have.
     """
     from scipy.io import mminfo, mmread
 
@@ -54,10 +58,23 @@ def read_matrix_market(path: str) -> Any:
         body = _PLUS_SIGN.sub(b"", _FORTRAN_EXPONENT.sub(b"e", body))
     _refuse_bad_lines(body, layout, field, lines_before=head.count(b"\n"))
     matrix = mmread(io.BytesIO(head + body), spmatrix=False)
+    elements = matrix.data if layout == "coordinate" else matrix
+    if elements.dtype.kind in "fc" and np.isinf(elements).any():
+        refuse_overflow(elements, body.decode("latin-1"))
+    _refuse_diagonal(matrix, symmetry)
     if layout == "coordinate" and symmetry != "general" and matrix.tocsr().nnz < matrix.nnz:
         general = re.sub(rb"(?i)" + symmetry.encode(), b"general", head, count=1)
         _refuse_both_triangles(mmread(io.BytesIO(general + body), spmatrix=False), symmetry)
     return matrix
+
+
+def _refuse_diagonal(matrix: Any, symmetry: str) -> None:
+    """Refuse a diagonal that a matrix of that symmetry cannot have."""
+    diagonal = matrix.diagonal()
+    if symmetry == "skew-symmetric" and diagonal.any():
+        raise ValueError("its banner says skew-symmetric, but an element of its diagonal is not 0")
+    if symmetry == "hermitian" and np.any(diagonal.imag):
+        raise ValueError("its banner says hermitian, but an element of its diagonal is not real")
 
 
 def _refuse_both_triangles(stored: Any, symmetry: str) -> None:

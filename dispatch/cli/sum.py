@@ -11,7 +11,7 @@ import numpy as np
 
 import dispatch
 from dispatch.cli.argument_types import output_file
-from dispatch.cli.arguments import add_file, add_json, add_sum, sum_arguments
+from dispatch.cli.arguments import add_file, add_json, add_sum, refuse_overwriting, sum_arguments
 from dispatch.cli.exit_codes import DONE
 from dispatch.cli.files import read
 from dispatch.cli.json_document import to_json
@@ -29,6 +29,7 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the sum, who computed it, and why."""
+    refuse_overwriting(options)
     with contextlib.redirect_stdout(sys.stderr):  # plugins may print
         a = read(options.file, options.key)
         arguments = sum_arguments(options)

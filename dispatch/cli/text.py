@@ -30,9 +30,16 @@ def read_text(path: str) -> Any:
         array = _narrowest(text)
     if not array.size:
         raise ValueError("it holds no numbers")
+    refuse_overflow(array, text)
     if array.dtype == np.float64 and _INTEGERS.fullmatch(text):
         raise ValueError("it holds integers that do not fit int64; write them as 1e19 if they may be rounded")
     return array
+
+
+def refuse_overflow(numbers: Any, text: str) -> None:
+    """Raise ValueError where finite numbers of a text, such as 1e400, have been read as infinity."""
+    if numbers.dtype.kind in "fc" and np.isinf(numbers).any() and not re.search("inf", text, re.IGNORECASE):
+        raise ValueError("it holds numbers that do not fit float64, such as 1e400")
 
 
 def _narrowest(text: str) -> Any:

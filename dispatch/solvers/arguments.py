@@ -61,7 +61,7 @@ def prepare(
     _check_transformation(M, sigma, mode, Minv, OPinv)
     if whole:
         # As in SciPy: there is nothing to choose from, and LAPACK's order is ascending.
-        sigma, mode, which = None, "normal", "LA"
+        sigma, which = None, "LA"
     return EigenProblem(
         A=_convert("A", A, dtype),
         M=None if M is None else _convert("M", M, dtype),
@@ -70,7 +70,7 @@ def prepare(
         k=k,
         which=which,
         sigma=None if sigma is None else _finite("sigma", sigma),
-        mode=mode,
+        mode="normal" if sigma is None else mode,
         OPinv=_inverse("OPinv", OPinv, n),
         Minv=_inverse("Minv", Minv, n),
         v0=_start(v0, n, dtype),

@@ -41,11 +41,16 @@ def check_values(problem: EigenProblem) -> None:
         if asymmetry > ROUNDING * eps * size:
             adjective, adjoint = ("Hermitian", ".conj().T") if problem.dtype.kind == "c" else ("symmetric", ".T")
             cause = ""
+            how = f"{name} and its transpose differ by {asymmetry:.3g}, where the largest element is {size:.3g}"
+            if isinstance(operand, LinearOperator):
+                how = (
+                    f"for random vectors x and y of length 1, xᴴ({name} y) and ({name} x)ᴴ y differ by "
+                    f"{asymmetry:.3g}, where {name} x has the length {size:.3g}"
+                )
             if isinstance(operand, LinearOperator) and asymmetry <= ROUNDING * float(np.finfo(np.float32).eps) * size:
                 cause = "; give it the dtype float32 if its products are no more accurate than that"
             raise ValueError(
-                f"{name} is not {adjective}: {name} and its transpose differ by {asymmetry:.3g}, where the largest "
-                f"element is {size:.3g}; use ({name} + {name}{adjoint}) / 2 if it ought to be, "
+                f"{name} is not {adjective}: {how}; use ({name} + {name}{adjoint}) / 2 if it ought to be, "
                 f"or scipy.sparse.linalg.eigs for the eigenvalues of a nonsymmetric matrix{cause}"
             )
         sizes[name] = size

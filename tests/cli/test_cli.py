@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import termios
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,9 +176,32 @@ def test_ctrl_c_ends_a_command_without_a_word(files, capsys, monkeypatch):
     assert capsys.readouterr() == ("", "")
 
 
-def test_debug_shows_the_traceback(files):
-    with pytest.raises(FileNotFoundError):
-        main(["--debug", "sum", "none.npy"])
+@pytest.mark.parametrize(
+    ("words", "code", "error"),
+    [("sum none.npy", 2, "FileNotFoundError"), ("sum a.npy --backend cpo", 3, "UnknownBackendError")],
+)
+def test_debug_shows_the_traceback(files, capsys, words, code, error):
+    assert main(["--debug", *words.split()]) == code
+    printed = capsys.readouterr().err
+    assert printed.startswith("Traceback (most recent call last):")
+    assert error in printed.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sum a.npy --out a.npy",
+        "sum a.npy --out ./a.npy",
+        "eigsh L.npz -k 1 --out L.npz",
+        "eigsh L.npz -k 1 --mass M.npz --out M.npz",
+    ],
+)
+def test_an_input_is_not_written_over(files, capsys, words):
+    shutil.copy("L.npz", "M.npz")
+    before = [Path(name).read_bytes() for name in ("a.npy", "L.npz", "M.npz")]
+    assert main(words.split()) == 2
+    assert "--out is the file that is read" in capsys.readouterr().err
+    assert [Path(name).read_bytes() for name in ("a.npy", "L.npz", "M.npz")] == before
 
 
 def test_wrong_usage_is_argparses(capsys):

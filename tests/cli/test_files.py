@@ -63,6 +63,7 @@ REFUSED = {
     "words": ("1 2\n3 x\n", "could not convert string 'x'"),
     "decimal commas": ("1,5", "could not convert string '1,5'"),
     "rows of different lengths": ("1 2\n3\n", "the number of columns changed from 2 to 1 at row 2"),
+    "too large for a float": ("1 2\n3 -1e400\n", "it holds numbers that do not fit float64, such as 1e400"),
     "nothing": ("# only a comment\n", "it holds no numbers"),
 }
 

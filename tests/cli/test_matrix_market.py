@@ -114,3 +114,29 @@ def test_an_element_that_is_given_twice_is_added_up(read):
 def test_what_the_sizes_do_not_fit_is_refused(read, body, message):
     with pytest.raises(ValueError, match=message):
         read("coordinate real general", body)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "message"),
+    [
+        (
+            "coordinate real skew-symmetric",
+            "2 2 2\n1 1 1\n2 1 3\n",
+            "skew-symmetric, but an element of its diagonal is",
+        ),
+        (
+            "coordinate complex hermitian",
+            "2 2 2\n1 1 1 5\n2 1 3 1\n",
+            "hermitian, but an element of its diagonal is not",
+        ),
+        ("coordinate real general", "2 2 1\n1 1 1e400\n", "numbers that do not fit float64, such as 1e400"),
+        ("array real general", "1 1\n-1e400\n", "numbers that do not fit float64"),
+    ],
+)
+def test_what_the_format_does_not_allow_is_refused(read, kind, body, message):
+    with pytest.raises(ValueError, match=message):
+        read(kind, body)
+
+
+def test_infinity_is_a_number(read):
+    assert read("coordinate real general", "1 1 1\n1 1 -Inf\n").sum() == -np.inf

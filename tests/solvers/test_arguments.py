@@ -152,6 +152,16 @@ def test_a_mode_without_sigma_warns():
     with pytest.warns(UserWarning, match="mode is 'cayley', and sigma is not given: it has no effect") as caught:
         dispatch.eigsh(np.eye(5), 2, mode="cayley")
     assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="mode is 'buckling', and sigma is not given: it has no effect"):
+        w = dispatch.eigsh(np.diag([-3.0, 1.0, 2.0, 4.0]), 2, mode="buckling", return_eigenvectors=False)
+    np.testing.assert_allclose(w, [-3, 4])
+
+
+def test_an_operator_that_is_not_symmetric_is_told_by_products():
+    B = sp.csr_array(A + sp.coo_array(([1.0], ([3], [7])), shape=A.shape))
+    words = "A is not symmetric: for random vectors x and y of length 1, xᴴ.A y. and .A x.ᴴ y differ by "
+    with pytest.raises(ValueError, match=words):
+        dispatch.eigsh(sla.aslinearoperator(B), 3)
 
 
 def test_what_ncv_and_minv_do():
