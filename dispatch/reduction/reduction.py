@@ -132,7 +132,9 @@ class Reduction:
         raw = raw.reshape(-1)
         if self.count:
             if self.layout.factor != 1:
-                raw = raw * raw.dtype.type(self.layout.factor)
+                # By parts: a complex product with an infinite part has parts that are not numbers.
+                parts = np.ascontiguousarray(raw).view(raw.real.dtype)
+                raw = (parts * parts.dtype.type(self.layout.factor)).view(raw.dtype)
             if self.initial is not None:
                 raw = raw + raw.dtype.type(self.initial)
         else:

@@ -112,3 +112,14 @@ def test_subclasses_are_kept_and_memory_maps_are_not(tmp_path):
 def test_lists_are_summed_as_accurately_as_arrays():
     assert dispatch.sum([np.float16(1)] * 4096) == 4096
     assert dispatch.sum([[0.1] * 3] * 5000, axis=0).tolist() == dispatch.sum(np.full((5000, 3), 0.1), axis=0).tolist()
+
+
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
+@pytest.mark.parametrize("dtype", ["F", "D"])
+@pytest.mark.parametrize("value", [complex(0, np.inf), complex(-np.inf, 1), complex(-0.0, np.inf)])
+def test_repeated_complex_infinities_keep_their_parts_apart(value, dtype):
+    a = np.broadcast_to(np.array(value, dtype), (3, 2))
+    for arguments in ({}, {"axis": 0}):
+        np.testing.assert_array_equal(dispatch.sum(a, **arguments), np.sum(a, **arguments))
+        outs = [np.zeros(np.shape(np.sum(a, **arguments)), np.float32) for _ in range(2)]
+        np.testing.assert_array_equal(dispatch.sum(a, out=outs[0], **arguments), np.sum(a, out=outs[1], **arguments))
