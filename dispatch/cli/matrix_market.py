@@ -58,11 +58,11 @@ def read_matrix_market(path: str) -> Any:
         body = _PLUS_SIGN.sub(b"", _FORTRAN_EXPONENT.sub(b"e", body))
     _refuse_bad_lines(body, layout, field, lines_before=head.count(b"\n"))
     matrix = mmread(io.BytesIO(head + body), spmatrix=False)
-    elements = matrix.data if layout == "coordinate" else matrix
-    if elements.dtype.kind in "fc" and np.isinf(elements).any():
-        refuse_overflow(elements, body.decode("latin-1"))
+    refuse_overflow(matrix.data if layout == "coordinate" else matrix, body)
+    if symmetry == "general":
+        return matrix
     _refuse_diagonal(matrix, symmetry)
-    if layout == "coordinate" and symmetry != "general" and matrix.tocsr().nnz < matrix.nnz:
+    if layout == "coordinate" and matrix.tocsr().nnz < matrix.nnz:
         general = re.sub(rb"(?i)" + symmetry.encode(), b"general", head, count=1)
         _refuse_both_triangles(mmread(io.BytesIO(general + body), spmatrix=False), symmetry)
     return matrix

@@ -2,12 +2,13 @@
 
 `on_cuda` says which arrays are on a CUDA device. `Pool` keeps buffers for reuse. `ForkGuard` tells a forked child that
 its parent's driver is of no use to it. `python_command` and `start_silently` start another Python, for work that no
-call should wait for. `cache_folder` is where compiled kernels and the like may be kept on disk.
+call should wait for. `cache_folder` is where compiled kernels and the like may be kept on disk; `write_whole` puts them
+there.
 """
 
 from dispatch.devices.child import python_command, start_silently
 from dispatch.devices.cuda_arrays import dlpack_device, on_cuda
-from dispatch.devices.folder import cache_folder
+from dispatch.devices.folder import cache_folder, write_whole
 from dispatch.devices.fork import ForkGuard
 from dispatch.devices.memory import Pool, PooledBuffer
 
@@ -20,4 +21,5 @@ __all__ = [
     "on_cuda",
     "python_command",
     "start_silently",
+    "write_whole",
 ]

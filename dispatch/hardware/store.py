@@ -10,15 +10,13 @@ import hashlib
 import importlib.metadata
 import json
 import logging
-import os
 import platform
 import re
 import stat
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dispatch.devices import cache_folder
+from dispatch.devices import cache_folder, write_whole
 from dispatch.hardware.profile import Profile
 
 if TYPE_CHECKING:
@@ -77,16 +75,8 @@ def save(device: Device, distribution: str, profile: Profile) -> Path:
         When it cannot be written.
     """
     path = path_of(device)
-    path.parent.mkdir(parents=True, exist_ok=True)
     written = {"identity": identity(device, distribution), "profile": profile.to_dict()}
-    descriptor, temporary = tempfile.mkstemp(prefix=f"{path.stem}-", suffix=".tmp", dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(written, file, indent=1, allow_nan=False)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_whole(path, json.dumps(written, indent=1, allow_nan=False).encode())
     return path
 
 

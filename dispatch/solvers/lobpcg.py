@@ -172,40 +172,36 @@ def lobpcg(
             at_floor = stagnation.observe(norms[:k], limits[:k], accuracy)
         spent = iteration >= setting.maxiter or pencil.applications >= setting.applications
         confirmed = confirmation.holds(theta)
-        if candidate is not None and not confirmation.overtaken(theta):
-            # What has been verified stays, though its vectors may mix with a guard of nearly the same Ritz value.
+        # What has been verified stays, though its vectors may mix with a guard of nearly the same Ritz value.
+        if candidate is not None and confirmation.overtaken(theta):
+            candidate = None
+        drift = DRIFT if setting.recompute else 1.0
+        ends = (norms[:k] <= drift * limits[:k]).all() or at_floor or stopped or spent
+        if candidate is None and ends:
+            outcome = Outcome(theta[:k], engine.columns(X, range(k)), norms[:k], accurate, "converged", iteration)
+            X = AX = MX = None  # blocks are large
+            if setting.recompute:
+                outcome = _verified(pencil, outcome, which, accuracy)
+            if outcome.accurate.all():
+                candidate = outcome
+                confirmation.defend(theta)
+            elif at_floor:
+                return replace(outcome, status="floor")
+            elif stopped or spent:
+                return replace(outcome, status="stopped" if stopped else "maxiter")
+            elif refreshed < iteration:
+                # The products may have drifted: look again at what is not accurate.
+                space.refresh()
+                refreshed = iteration
+                previous = None
+                continue
+        if candidate is not None:
             if confirmed or stopped or spent:
                 return replace(candidate, iterations=iteration)
             confirmation.challenge(space, iteration)
             iteration += 1
             previous = None
             continue
-        candidate = None
-        drift = DRIFT if setting.recompute else 1.0
-        if (norms[:k] <= drift * limits[:k]).all() or at_floor or stopped or spent:
-            outcome = Outcome(theta[:k], engine.columns(X, range(k)), norms[:k], accurate, "converged", iteration)
-            X = AX = MX = None  # blocks are large
-            if setting.recompute:
-                outcome = _verified(pencil, outcome, which, accuracy)
-            if outcome.accurate.all() and (confirmed or stopped or spent):
-                return outcome
-            if outcome.accurate.all():
-                candidate = outcome
-                confirmation.defend(theta)
-                confirmation.challenge(space, iteration)
-                iteration += 1
-                previous = None
-                continue
-            if at_floor:
-                return replace(outcome, status="floor")
-            if stopped or spent:
-                return replace(outcome, status="stopped" if stopped else "maxiter")
-            if refreshed < iteration:
-                # The products may have drifted: look again at what is not accurate.
-                space.refresh()
-                refreshed = iteration
-                previous = None
-                continue
         pending = np.flatnonzero(~accurate)
         if len(pending) == 0:
             pending = np.arange(k)  # rounding errors of one kind or the other: none is certain to be accurate

@@ -28,8 +28,9 @@ def combination_kernel(
     from dispatch_cpu.block_kernels import VECTOR, combination, scaled, scaled_sum
 
     parts = 2 if result.dtype.kind == "c" else 1
-    diagonals = [real_diagonal(C) for C in coefficients] if len(blocks) <= 2 else [None]
-    factors = [np.repeat(d, parts).astype(result.dtype.char.lower()) for d in diagonals if d is not None]
+    diagonals = [diagonal_of(C) for C in coefficients] if len(blocks) <= 2 else [None]
+    real = [d.real for d in diagonals if d is not None and not np.any(d.imag)]
+    factors = [np.repeat(d, parts).astype(result.dtype.char.lower()) for d in real]
     if len(factors) == len(blocks):
         pairs = [x for X, d in zip(blocks, factors, strict=True) for x in (real_parts(X), d)]
         return partial(scaled_sum if len(blocks) == 2 else scaled, *pairs, real_parts(result))
@@ -41,12 +42,11 @@ def combination_kernel(
     return partial(combination, *blocks, *absent, real_parts(C).ravel(), y.ravel(), y.shape[1])
 
 
-def real_diagonal(C: Small) -> NDArray[Any] | None:
-    """Return the diagonal of a diagonal matrix of real numbers, and None of another one."""
+def diagonal_of(C: Small) -> NDArray[Any] | None:
+    """Return the diagonal of a diagonal matrix, and None of another one."""
     diagonal = np.diagonal(C)
-    if C.shape[0] != C.shape[1] or np.count_nonzero(C) != np.count_nonzero(diagonal) or np.any(diagonal.imag):
-        return None
-    return diagonal.real
+    is_diagonal = C.shape[0] == C.shape[1] and np.count_nonzero(C) == np.count_nonzero(diagonal)
+    return diagonal if is_diagonal else None
 
 
 def residual(AX: NDArray[Any], BX: NDArray[Any], theta: Small) -> tuple[NDArray[Any], NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""`CpuEngine`: the eigensolver's primitives on the host, in NumPy, SciPy and compiled sparse products."""
+"""`CpuEngine`: the eigensolver's primitives on the host, in NumPy, SciPy and compiled kernels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers import BlockEngine, EigenProblem, Small
 from dispatch_cpu import compiled_blocks
-from dispatch_cpu.compiled_blocks import ROWS
+from dispatch_cpu.compiled_blocks import ROWS, diagonal_of
 from dispatch_cpu.parallel import run_over_rows
 from dispatch_cpu.sparse import SparseOperator
 
@@ -21,7 +21,7 @@ MULTIPLICATIONS = 1 << 18
 with rows of its own, do not wait for its threads, and what is computed does not depend on how many it has."""
 
 WORTH_COMPILING = 750_000
-"""Elements times vectors below which SciPy's product serves: loading the compiled one takes longer than it saves."""
+"""Elements times vectors below which NumPy and SciPy serve: loading compiled kernels takes longer than they save."""
 
 
 class CpuEngine(BlockEngine):
@@ -74,7 +74,8 @@ class CpuEngine(BlockEngine):
         if kernel is not None:
             run_over_rows(kernel, len(result), ROWS)
             return result
-        C = [_diagonal_or_whole(np.asarray(c).astype(self.dtype)) for c in coefficients]
+        whole = [np.asarray(c).astype(self.dtype) for c in coefficients]
+        C = [c if (diagonal := diagonal_of(c)) is None else diagonal for c in whole]
 
         def rows(start: int, stop: int) -> None:
             total = result[start:stop]
@@ -139,11 +140,3 @@ class CpuEngine(BlockEngine):
 def _rows(multiplications: int) -> int:
     """Return how many rows a dense product of so many multiplications a row takes at a time."""
     return max(64, min(4096, MULTIPLICATIONS // max(multiplications, 1)))
-
-
-def _diagonal_or_whole(C: NDArray[Any]) -> NDArray[Any]:
-    """Return the diagonal of a diagonal matrix, and any other as it is."""
-    diagonal = np.diagonal(C)
-    if C.shape[0] == C.shape[1] and np.count_nonzero(C) == np.count_nonzero(diagonal):
-        return diagonal
-    return C

@@ -426,32 +426,24 @@ def sum_rows(x, mask, plan, first, last, out):
 
 @register_jitable(forceinline=True)
 def add_halves(total, lanes):
-    """Return the sum of a power of two of lanes: the upper half is added to the lower one until one lane is left."""
+    """Return the sum of a power of two of lanes, by halves."""
+    if lanes >= 8:
+        halve(total, lanes, 8)
+        return add_eight(total)
+    halve(total, lanes, 1)
+    return total[0]
+
+
+@register_jitable(forceinline=True)
+def halve(total, lanes, last):
+    """Add the upper half of the lanes to the lower one until the `last` ones are left, up to eight: powers of two."""
     while lanes > 8:
         lanes //= 2
         lane = 0
         while lane < lanes:
             add_vectors(total, lane, total, None, lanes + lane, 0, ONE, ONE, ONE, None, None)
             lane += 8
-    if lanes == 8:
-        return add_eight(total)
-    while lanes > 1:
-        lanes //= 2
-        for lane in range(lanes):
-            total[lane] += total[lanes + lane]
-    return total[0]
-
-
-@register_jitable
-def add_halves_of_pairs(total, lanes):
-    """Add the upper half of the lanes to the lower one until a pair is left, in the first two lanes."""
-    while lanes > 16:
-        lanes //= 2
-        lane = 0
-        while lane < lanes:
-            add_vectors(total, lane, total, None, lanes + lane, 0, ONE, ONE, ONE, None, None)
-            lane += 8
-    while lanes > 2:
+    while lanes > last:
         lanes //= 2
         for lane in range(lanes):
             total[lane] += total[lanes + lane]
@@ -505,7 +497,7 @@ def sum_short_rows(x, mask, plan, first, last, out):
             if width == 1:
                 total[0] = add_halves(total, 2 * half)
             else:
-                add_halves_of_pairs(total, 4 * half)
+                halve(total, 4 * half, 2)
             for column in range(width):
                 value = convert(total[column] + start, out)
                 out[o * width + column] = value

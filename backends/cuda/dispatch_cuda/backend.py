@@ -65,8 +65,8 @@ class CudaBackend(Backend):
 
     def supports(self, call: Call, device: Device) -> str | Literal[True]:
         """Return True for sums of numbers on the host or on this device, and for eigenproblems."""
-        if FORK.why_not():
-            return FORK.why_not()
+        if forked := FORK.why_not():
+            return forked
         lost = [runtime for (name, _), runtime in list(self._runtimes.items()) if name == device.name and runtime.lost]
         if lost:
             return lost[0].why_lost

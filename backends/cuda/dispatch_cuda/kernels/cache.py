@@ -13,13 +13,12 @@ import logging
 import os
 import pickle
 import platform
-import tempfile
 from functools import cache
 from importlib import import_module, metadata, resources
 from pathlib import Path
 from typing import Any
 
-from dispatch.devices import cache_folder
+from dispatch.devices import cache_folder, write_whole
 from dispatch_cuda.devices import toolkit_version
 
 logger = logging.getLogger(__name__)
@@ -127,14 +126,6 @@ def load(path: Path) -> bytes | None:
 def save(path: Path, data: bytes) -> None:
     """Keep data in a file, for others to see at once and whole; where that cannot be done, do nothing."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(hashlib.sha256(data).digest() + data)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_whole(path, hashlib.sha256(data).digest() + data)
     except Exception as error:  # noqa: BLE001 - a cache never breaks a call
         logger.debug("a compiled kernel is not kept: %s", error)
