@@ -3,6 +3,10 @@
 A V-cycle is products with sparse matrices and Chebyshev smoothing, the primitives that every engine has. Each level's
 matrix is brought to a unit diagonal at set-up, so that smoothing needs no diagonal of its own.
 
+A cycle approximates the inverse of A, and what a residual wants is that of ``A - θ M`` at its own Ritz value θ: two
+steps of Chebyshev's iteration, preconditioned by a cycle each, come nearer to it. They take six tenths of the
+iterations that one cycle takes, which saves about as much time as the second cycle costs.
+
 P. Vaněk, J. Mandel, M. Brezina, "Algebraic multigrid by smoothed aggregation for second and fourth order elliptic
 problems", Computing 56 (1996); M. Adams, M. Brezina, J. Hu, R. Tuminaro, "Parallel multigrid smoothing: polynomial
 versus Gauss-Seidel", J. Comput. Phys. 188 (2003).
@@ -36,13 +40,20 @@ SMOOTHED = 16.0
 """The smoother damps the upper part of a level's spectrum, down to its largest eigenvalue divided by this."""
 
 LIFT = 1e-6
-"""What is added to a unit diagonal, so that a singular matrix has an inverse."""
+"""What is added to a unit diagonal, so that a singular matrix has an inverse, at least.
+
+Two cycles amplify what rounding leaves of a null vector in a residual by the square of the inverse: it must not cover
+the rest. In single precision the square root of ε is added.
+"""
 
 SMALLEST = 1e-12
 """Smallest element of a coarse level's diagonal, in the largest one, that the level is scaled by."""
 
 COARSEST = 300
 """Unknowns that a dense inverse serves for."""
+
+NEAREST = 0.05
+"""How near to a Ritz value the unwanted spectrum is held to come, relative to its distance from the shift."""
 
 
 def available() -> bool:
@@ -70,7 +81,7 @@ class HierarchyError(ValueError):
 
 
 class Multigrid(Preconditioner):
-    """A symmetric V-cycle of smoothed aggregation for ``D^(-1/2) (A - σ M) D^(-1/2)``, D being the diagonal.
+    """Two symmetric V-cycles of smoothed aggregation for ``D^(-1/2) (A - σ M) D^(-1/2)``, D being the diagonal.
 
     The shift σ is zero where A is known to be positive semidefinite, or there is an M; otherwise it is the lower one of
     the `bounds` of the spectrum. It moves up to the wanted eigenvalues where convergence is slow.
@@ -95,18 +106,33 @@ class Multigrid(Preconditioner):
             raise ModuleNotFoundError("preconditioner 'amg' needs PyAMG: pip install 'array-dispatch[amg]'")
         self.reason = reason
         self._pencil, self._dtype, self._rate = pencil, problem.dtype, Rate()
+        self._lift = max(LIFT, problem.eps**0.5)
         A = low_end(pencil, self.name)
         known = pencil.generalized or cannot_be_negative(A, unit_diagonal(A)[0])
         self._shift_to(0.0 if known else min(bounds[0], 0.0))
 
     def __call__(self, R: Block, state: State) -> Block:
-        """Return the result of one V-cycle from zero."""
-        engine, p = self._pencil.engine, len(state.theta)
+        """Return the result of two steps of Chebyshev's iteration for ``(A - θ_i M) y_i = r_i`` from zero.
+
+        Preconditioned by a cycle V, ``A - θ M`` has the spectrum ``1 - (θ - σ) / (λ - σ)``: for the unwanted λ, beyond
+        the last Ritz value, that is between some a and 1, and the polynomial of two steps a multiple of ``1 + a - t``.
+        """
+        engine, theta = self._pencil.engine, state.theta
+        p = len(theta)
         shift = better_shift(self._shift, state, self._rate.slowness(state) > 1.0)
         if shift is not None:
             # Where there is no hierarchy at the better shift, the one at hand still serves.
             with contextlib.suppress(HierarchyError):
                 self._shift_to(shift)
+        unwanted = max(float(state.ritz_values[-1]) - self._shift, np.finfo(np.float64).tiny)
+        least = np.clip(1.0 - (theta - self._shift) / unwanted, NEAREST, 1.0)
+        Y = self._inverse(R, p)
+        rest, _ = engine.residual(self._pencil.apply_A(Y, p), self._pencil.apply_M(Y), theta)
+        return engine.combine([Y, self._inverse(rest, p)], [np.diag(1.0 + least), -np.eye(p)])
+
+    def _inverse(self, R: Block, p: int) -> Block:
+        """Return the result of one V-cycle from zero."""
+        engine = self._pencil.engine
         self._pencil.applications += 2 * SMOOTHING * p
         return engine.apply(self._scaling, self._cycle(0, engine.apply(self._scaling, R), np.eye(p)))
 
@@ -116,7 +142,7 @@ class Multigrid(Preconditioner):
         try:
             # What PyAMG and LAPACK divide by zero comes out as an error or as a number that is not finite.
             with np.errstate(all="ignore"):
-                hierarchy = _aggregated(csr_array(matrix), 1.0 / root)
+                hierarchy = _aggregated(csr_array(matrix), 1.0 / root, self._lift)
                 levels = _to_engine(engine, hierarchy, self._dtype)
         except Exception as error:
             raise HierarchyError(f"PyAMG found no hierarchy for A ({one_line(error)})") from error
@@ -174,11 +200,11 @@ def _to_engine(engine: BlockEngine, hierarchy: list[Any], dtype: np.dtype[Any]) 
     return levels, engine.operator(np.ascontiguousarray(inverse, dtype))
 
 
-def _aggregated(A: csr_array, near_kernel: NDArray[np.float64]) -> list[Any]:
+def _aggregated(A: csr_array, near_kernel: NDArray[np.float64], lift: float) -> list[Any]:
     """Return PyAMG's levels for a matrix of unit diagonal, lifted to be regular; the same in every run."""
     import pyamg
 
-    lifted = csr_matrix(A + diags_array(np.full(A.shape[0], LIFT), format="csr"))
+    lifted = csr_matrix(A + diags_array(np.full(A.shape[0], lift), format="csr"))
     # PyAMG estimates spectral radii from NumPy's global random state: it is lent a seed, and put back.
     state = np.random.get_state()
     np.random.seed(0)

@@ -193,7 +193,17 @@ def test_multigrid_needs_few_iterations_whatever_the_size():
         ].iterations
         for n in (20, 40, 80)
     ]
-    assert max(counts) <= 20
+    assert max(counts) <= 14
+
+
+@needs_pyamg
+def test_multigrid_finds_a_singular_end_in_single_precision():
+    # Rounding errors of a null vector that has been found are amplified by each cycle: they must not cover the rest.
+    A, spectrum = laplacian(24, 41)
+    graph = sp.csr_array(A - sp.diags_array(np.asarray(A.sum(axis=1)).ravel())).astype(np.float32)
+    w, v, info = dispatch.eigsh(graph, k=10, which="SA", preconditioner="amg", return_info=True)
+    check(graph, w, v, np.linalg.eigvalsh(graph.toarray().astype(np.float64)), 10, "SA", 1e-5)
+    assert info.iterations <= 8
 
 
 @pytest.mark.parametrize("shift", [0.05, 3.0])
