@@ -57,6 +57,7 @@ def add_eigsh(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--maxiter", type=int, help="most iterations")
     parser.add_argument("--seed", type=argument_types.seed, help="seed of the random start")
     parser.add_argument("--mass", metavar="FILE", help="file of the matrix M of a generalized problem")
+    parser.add_argument("--mass-key", metavar="NAME", help="which array of that file, where it holds several")
     parser.add_argument("--preconditioner", default="auto", help="'auto', 'none', 'jacobi' or 'chebyshev'")
     add_backend(parser)
 
@@ -65,7 +66,7 @@ def eigsh_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Return the keyword arguments of the call of `dispatch.eigsh`; the file of M is read."""
     return {
         "k": options.k,
-        "M": None if options.mass is None else read(options.mass),
+        "M": _mass(options),
         "which": options.which,
         "maxiter": options.maxiter,
         "tol": options.tol,
@@ -73,3 +74,9 @@ def eigsh_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "preconditioner": None if options.preconditioner == "none" else options.preconditioner,
         "backend": options.backend,
     }
+
+
+def _mass(options: argparse.Namespace) -> Any:
+    if options.mass is None and options.mass_key is not None:
+        raise ValueError("--mass-key names an array of the file of M; give that file with --mass")
+    return None if options.mass is None else read(options.mass, options.mass_key, "--mass-key")

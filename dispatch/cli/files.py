@@ -17,7 +17,7 @@ READER_SECONDS = 300
 """How long a trial reading of a .mat file may take."""
 
 
-def read(path: str, key: str | None = None) -> Any:
+def read(path: str, key: str | None = None, option: str = "--key") -> Any:
     """Return the array or sparse matrix in a file; the name's ending tells the format, text being the default.
 
     Parameters
@@ -26,6 +26,8 @@ def read(path: str, key: str | None = None) -> Any:
         The file.
     key : str, optional
         Which array, where the file holds several.
+    option : str
+        What the key is given by, for messages.
 
     Raises
     ------
@@ -39,10 +41,10 @@ def read(path: str, key: str | None = None) -> Any:
         with Path(path).open("rb"):
             pass  # a file that is not there is the system's error, whatever the reader would say
     try:
-        array = _by_ending(path, key)
+        array = _by_ending(path, key, option)
         _refuse_outside(array)
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise MemoryError(f"{path}: not enough memory to read it{f' ({error})' if str(error) else ''}") from error
     except Exception as error:  # each reader has errors of its own for a file that is not what its name says
         raise ValueError(f"{path}: {error}") from error
     return array
@@ -59,15 +61,15 @@ def _refuse_outside(array: Any) -> None:
             raise ValueError(f"its diagonals {outside} are outside its shape {array.shape}")
 
 
-def _by_ending(path: str, key: str | None) -> Any:
+def _by_ending(path: str, key: str | None, option: str) -> Any:
     name = Path(path).name.lower()
     if name.endswith((".npy", ".npz", ".mat")) and Path(path).is_fifo():
         raise ValueError("it is a pipe, and its format cannot be read from one; write a file first")
     if name.endswith(".npz"):
-        return _from_npz(path, key)
+        return _from_npz(path, key, option)
     if name.endswith(".mat"):
-        return _from_mat(path, key)
-    _refuse_key(key)
+        return _from_mat(path, key, option)
+    _refuse_key(key, option)
     if name.endswith(".npy"):
         return np.load(path, allow_pickle=False)
     if name.endswith((".mtx", ".mtx.gz")):
@@ -75,29 +77,29 @@ def _by_ending(path: str, key: str | None) -> Any:
     return read_text(path)
 
 
-def _refuse_key(key: str | None) -> None:
+def _refuse_key(key: str | None, option: str) -> None:
     if key is not None:
-        raise ValueError("it holds one array and no names; leave --key out")
+        raise ValueError(f"it holds one array and no names; leave {option} out")
 
 
 _INDEX_ARRAYS = frozenset({"indices", "indptr", "row", "col", "coords", "offsets"})
 """What `scipy.sparse.save_npz` calls the arrays that say where elements are."""
 
 
-def _from_npz(path: str, key: str | None) -> Any:
+def _from_npz(path: str, key: str | None, option: str) -> Any:
     with np.load(path, allow_pickle=False) as archive:
         if {"format", "shape", "data"} <= set(archive.files):
             from scipy.sparse import load_npz
 
-            _refuse_key(key)
+            _refuse_key(key, option)
             for name in _INDEX_ARRAYS.intersection(archive.files):  # SciPy would cut off what is no integer
                 if archive[name].dtype.kind not in "iu":
                     raise ValueError(f"its {name} have dtype {archive[name].dtype}, expected integers")
             return load_npz(path)
-        return _pick({name: archive[name] for name in archive.files}, key)
+        return _pick({name: archive[name] for name in archive.files}, key, option)
 
 
-def _from_mat(path: str, key: str | None) -> Any:
+def _from_mat(path: str, key: str | None, option: str) -> Any:
     # A corrupt file can crash the compiled reader, or hang it, so a process of its own reads it first.
     trial = [sys.executable, "-c", "import sys, scipy.io; scipy.io.loadmat(sys.argv[1])", path]
     try:
@@ -108,13 +110,13 @@ def _from_mat(path: str, key: str | None) -> Any:
         raise ValueError("its reader crashed: the file is corrupt")
     from scipy.io import loadmat
 
-    return _pick({n: a for n, a in loadmat(path, spmatrix=False).items() if not n.startswith("__")}, key)
+    return _pick({n: a for n, a in loadmat(path, spmatrix=False).items() if not n.startswith("__")}, key, option)
 
 
-def _pick(arrays: Mapping[str, Any], key: str | None) -> Any:
+def _pick(arrays: Mapping[str, Any], key: str | None, option: str) -> Any:
     if key is not None and key in arrays:
         return arrays[key]
     if key is None and len(arrays) == 1:
         return next(iter(arrays.values()))
     asked = f"no array {key!r}" if key is not None else f"{len(arrays)} arrays"
-    raise ValueError(f"it holds {asked}; choose one with --key: {', '.join(arrays) or '(none)'}")
+    raise ValueError(f"it holds {asked}; choose one with {option}: {', '.join(arrays) or '(none)'}")

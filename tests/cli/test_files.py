@@ -112,3 +112,24 @@ def test_a_key_into_a_file_of_one_array_is_refused(name):
     assert read(name).shape == (3, 3)
     with pytest.raises(ValueError, match=f"^{name}: it holds one array and no names; leave --key out$"):
         read(name, "data")
+
+
+def test_a_file_that_memory_does_not_hold_is_named(monkeypatch, capsys):
+    np.save("a.npy", np.ones(3))
+
+    def load(*_, **__):
+        raise MemoryError("Unable to allocate 1 TiB")
+
+    monkeypatch.setattr(np, "load", load)
+    assert main(["sum", "a.npy"]) == 1
+    assert "a.npy: not enough memory to read it (Unable to allocate 1 TiB)" in capsys.readouterr().err
+
+
+def test_the_mass_matrix_may_be_one_of_several_arrays(capsys):
+    np.savez("pencil.npz", A=np.diag(np.arange(1.0, 9)), M=2 * np.eye(8))
+    assert main(["eigsh", "pencil.npz", "--key", "A", "--mass", "pencil.npz", "--mass-key", "M", "-k", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[0] == "4"
+    assert main(["eigsh", "pencil.npz", "--key", "A", "--mass", "pencil.npz", "-k", "1"]) == 2
+    assert "it holds 2 arrays; choose one with --mass-key: A, M" in capsys.readouterr().err
+    assert main(["eigsh", "pencil.npz", "--key", "A", "--mass-key", "M"]) == 2
+    assert "--mass-key names an array of the file of M; give that file with --mass" in capsys.readouterr().err
