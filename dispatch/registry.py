@@ -194,7 +194,8 @@ def _entry(name: str, claims: Sequence[Plugin], disabled: bool) -> Entry:
     if len(claims) > 1:
         # Taking one of them would be a silent choice.
         rivals = " and ".join(str(plugin) for plugin in claims)
-        why = Unavailable(f"{rivals} all claim this name", "uninstall all but one of them", hardware_present=True)
+        remedy = "uninstall all but one of them"
+        why = Unavailable(f"{rivals} all claim this name", remedy, hardware_present=True, broken=True)
         return UnusableEntry(name, why)
     return Entry(name, first.load, first.distribution, first.version)
 

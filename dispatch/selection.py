@@ -221,9 +221,9 @@ def _warn_of_unusable_hardware(decision: Decision) -> None:
         entry = entries.get(candidate.name) if candidate.verdict == "unavailable" else None
         why = entry.devices() if entry is not None else None
         if entry is not None and isinstance(why, Unavailable) and why.hardware_present and not entry.warned:
+            what = "the backend" if why.broken else "hardware for the backend"
             warn_caller(
-                f"hardware for the backend {entry.name!r} is present but cannot be used: {why.reason} ({why.remedy})",
-                BackendWarning,
+                f"{what} {entry.name!r} is present but cannot be used: {why.reason} ({why.remedy})", BackendWarning
             )
             entry.warned = True
 

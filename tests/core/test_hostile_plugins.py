@@ -53,7 +53,9 @@ def test_two_plugins_of_one_name_are_both_refused(site):
     assert "second-maker 2.0 (second_maker:backend)" in contested.reason
     assert contested.remedy == "uninstall all but one of them"
     assert not {"first_maker", "second_maker"} & sys.modules.keys()
-    with pytest.warns(dispatch.BackendWarning, match="'mine' is present but cannot be used: .* all claim this name"):
+    with pytest.warns(
+        dispatch.BackendWarning, match="^the backend 'mine' is present but cannot be used: .* all claim this name"
+    ):
         assert dispatch.sum(ONES) == 3
 
 
@@ -65,7 +67,9 @@ def test_a_plugin_that_shadows_the_cpu_is_refused_with_it(site, register):
     assert "shadow 1.0 (shadow:backend)" in contested.reason
     assert "shadow" not in sys.modules
     register("whoever")
-    with pytest.warns(dispatch.BackendWarning, match="'cpu' is present but cannot be used: .* all claim this name"):
+    with pytest.warns(
+        dispatch.BackendWarning, match="^the backend 'cpu' is present but cannot be used: .* all claim this name"
+    ):
         assert dispatch.sum(ONES, backend="cpu,whoever") == "whoever:0"
     with pytest.raises(dispatch.BackendUnavailableError, match="all claim this name -> uninstall all but one of them"):
         dispatch.sum(ONES, backend="cpu")
