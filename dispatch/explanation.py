@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from dispatch import context
 from dispatch.decision import Decision
 from dispatch.operations import eigsh as _eigsh
 from dispatch.operations import sum as _sum
+from dispatch.operations.call import bind
 from dispatch.selection import explain_call
 
 
@@ -32,7 +32,8 @@ def explain(operation: Literal["sum", "eigsh"], /, *args: Any, **kwargs: Any) ->
     Raises
     ------
     ValueError, TypeError
-        When `operation` is not one of ours, or its arguments are wrong.
+        When `operation` is not one of ours, or its arguments are wrong: what the call would raise before its first
+        product with an operator, which is not asked for one here.
 
     Examples
     --------
@@ -41,11 +42,11 @@ def explain(operation: Literal["sum", "eigsh"], /, *args: Any, **kwargs: Any) ->
     'cpu:0'
     """
     if operation == "sum":
-        arguments = _bind(_sum.sum, args, kwargs)
+        arguments = bind(_sum.sum, args, kwargs)
         backend = arguments.pop("backend")
         call = _sum.call_of(**arguments | {"a": _sum.as_operand(arguments["a"])})
     elif operation == "eigsh":
-        arguments = _bind(_eigsh.eigsh, args, kwargs)
+        arguments = bind(_eigsh.eigsh, args, kwargs)
         backend = _eigsh.hardware_of(arguments.pop("backend"))
         call = _eigsh.call_of(**arguments)
     else:
@@ -56,9 +57,3 @@ def explain(operation: Literal["sum", "eigsh"], /, *args: Any, **kwargs: Any) ->
     from dispatch.solvers.plan import plan
 
     return replace(decision, plan=plan(call.arguments["problem"]))
-
-
-def _bind(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    bound = inspect.signature(function).bind(*args, **kwargs)
-    bound.apply_defaults()
-    return bound.arguments

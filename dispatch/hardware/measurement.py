@@ -130,11 +130,11 @@ class _Bench:
     """The Laplacian of a grid on a device, and blocks of vectors to run primitives on."""
 
     def __init__(self, backend: Backend, device: Device, edge: int) -> None:
-        from dispatch.solvers import prepare
+        from dispatch.operations.eigsh import problem_of
         from dispatch.solvers.start import guards
 
         A = laplacian(edge)
-        problem = prepare(A, PAIRS, which="SA")
+        problem = problem_of(A, PAIRS, which="SA")
         self.supported = backend.supports(describe("eigsh", A, {"problem": problem}), device) is True
         if not self.supported:
             return

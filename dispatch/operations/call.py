@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,3 +65,10 @@ def _bytes_of(operand: Any) -> int:
         return stored * (itemsize + 4) + 4 * int(operand.shape[0])
     nbytes = getattr(operand, "nbytes", 0)
     return int(nbytes) if isinstance(nbytes, int) else 0
+
+
+def bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by name, those that were left out with their defaults."""
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.arguments

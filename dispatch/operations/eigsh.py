@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from dispatch import context
-from dispatch.operations.call import Call, describe
+from dispatch.operations.call import Call, bind, describe
 from dispatch.request import BackendLike
 from dispatch.selection import Route, select
 from dispatch.tracing import observed
 
 if TYPE_CHECKING:
-    from dispatch.solvers import EigshResult
+    from dispatch.solvers import EigenProblem, EigshResult
 
 
 def eigsh(
@@ -179,3 +179,11 @@ def call_of(
 def hardware_of(backend: BackendLike | None) -> BackendLike | None:
     """Return the request for hardware in an `eigsh` call's ``backend``: the solver's name asks for none."""
     return "auto" if isinstance(backend, str) and backend.strip().lower() == "lobpcg" else backend
+
+
+def problem_of(*args: Any, **kwargs: Any) -> EigenProblem:
+    """Return the problem that ``eigsh(*args, **kwargs)`` states, for those who run parts of a solver on it."""
+    arguments = bind(eigsh, args, kwargs)
+    arguments.pop("backend")
+    problem: EigenProblem = call_of(**arguments).arguments["problem"]
+    return problem

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dispatch.backend import Backend, Device
 from dispatch.errors import PLUGIN_FAULTS
 from dispatch.operations.call import Call, describe
-from dispatch.testing.engine import problem_of
+from dispatch.operations.eigsh import problem_of
 from dispatch.testing.sum import ALL_DTYPES
 
 
@@ -49,7 +49,7 @@ def capabilities_of(backend: Backend, device: Device) -> Capabilities:
 
 def small_call(operation: str, operand: Any) -> Call:
     """Return the call of an operation without further arguments, as backends are told about it."""
-    return describe(operation, operand, {"problem": problem_of(operand)} if operation == "eigsh" else {})
+    return describe(operation, operand, {"problem": problem_of(operand, 1, which="SA")} if operation == "eigsh" else {})
 
 
 def _supports(backend: Backend, device: Device, operation: str, operand: Any) -> bool:

@@ -10,7 +10,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
-from dispatch.solvers import BlockEngine, EigenProblem, prepare
+from dispatch.operations.eigsh import problem_of
+from dispatch.solvers import BlockEngine
 from dispatch.testing.base import Conformance
 from dispatch.testing.comparison import assert_near
 
@@ -35,11 +36,6 @@ def uneven_matrix(rows: int, columns: int, dtype: Any, per_row: float = 5, seed:
     return sp.csr_array((data, indices, np.r_[0, np.cumsum(lengths)]), shape=(rows, columns))
 
 
-def problem_of(A: Any, k: int = 1) -> EigenProblem:
-    """Return the problem of the k smallest eigenpairs of A, with every other argument of `eigsh` at its default."""
-    return prepare(A, k, which="SA", preconditioner=None)
-
-
 class BlockEngineConformance(Conformance):
     """The primitives against NumPy, for every arithmetic that is declared."""
 
@@ -57,7 +53,7 @@ class BlockEngineConformance(Conformance):
 
     def engine_for(self, A: Any, k: int = 1) -> BlockEngine:
         """Return the engine that the backend makes for a problem with the matrix A."""
-        return self.the_backend().block_engine(problem_of(A, k), device=self.devices()[0])
+        return self.the_backend().block_engine(problem_of(A, k, which="SA"), device=self.devices()[0])
 
     def engine(self, n: int, dtype: np.dtype[Any]) -> BlockEngine:
         """Return an engine for vectors of length n."""

@@ -9,7 +9,7 @@ from dispatch_cpu import block_kernels, parallel
 from dispatch_cpu.engine import CpuEngine
 from dispatch_cpu.sparse import SparseOperator
 
-from dispatch.solvers import prepare
+from dispatch.operations.eigsh import problem_of
 
 COLUMNS = (1, 3, 4, 7, 8, 9, 16, 17, 32, 33, 41)
 
@@ -27,8 +27,7 @@ def hermitian(n, dtype, rng):
 
 def engine_of(A, k=300):
     """Return an engine that compiles, as it does for larger problems."""
-    plain = ("SA", None, None, None, 0, True, None, None, "normal", None, "auto", None, False)
-    return CpuEngine(prepare(A, k, None, None, *plain))
+    return CpuEngine(problem_of(A, k, which="SA"))
 
 
 @pytest.mark.parametrize(

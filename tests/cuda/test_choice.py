@@ -15,7 +15,7 @@ from dispatch_cuda import devices, faults  # noqa: E402
 from dispatch_cuda.devices import CudaDevice  # noqa: E402
 
 from dispatch.operations.call import describe  # noqa: E402
-from dispatch.testing.engine import problem_of  # noqa: E402
+from dispatch.operations.eigsh import problem_of  # noqa: E402
 
 
 @pytest.fixture
@@ -40,8 +40,13 @@ def test_a_host_array_is_summed_where_it_is(backend, size):
 
 def test_large_eigenproblems_go_to_the_gpu_and_small_ones_do_not(backend):
     small, large = (sp.eye_array(n, format="csr") for n in (1000, 10**6))
-    assert ratio(backend, describe("eigsh", small, {"problem": problem_of(small)})) > 1
-    assert ratio(backend, describe("eigsh", large, {"problem": problem_of(large)})) < 0.2
+    assert (
+        ratio(backend, describe("eigsh", small, {"problem": problem_of(small, 1, which="SA", preconditioner=None)})) > 1
+    )
+    assert (
+        ratio(backend, describe("eigsh", large, {"problem": problem_of(large, 1, which="SA", preconditioner=None)}))
+        < 0.2
+    )
 
 
 def test_a_matrix_whose_columns_kernels_cannot_number_is_refused(backend):
