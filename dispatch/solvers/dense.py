@@ -60,7 +60,7 @@ def solve_dense(problem: EigenProblem, reason: str) -> EigshResult:
     values, X = _pairs(problem, scaled_A, scaled_M, sigma)
     values = rounded(problem, values * (scale / scale_M))
     X = (X / np.sqrt(scale if problem.mode == "buckling" else scale_M)).astype(problem.dtype)
-    norms, limits = _residuals(problem, A, M, values, X)
+    norms, limits = _Pencil(problem, A, M).residuals(values, X)
     accurate = norms <= limits
     # Of the whole spectrum, which SciPy leaves to LAPACK as well, there is nothing better to be had.
     at_floor = problem.k == problem.n or bool((norms <= 100 / FLOOR * limits).all())
@@ -86,7 +86,10 @@ def _pairs(
     else:
         pairs = _spectrum(A, M, sigma, problem.eps)
     wanted = _wanted(problem, *pairs, sigma)
-    if (M is None and problem.mode != "buckling") or _excess(problem, A, M, *wanted).max() <= 1.0:
+    if M is None and problem.mode != "buckling":
+        return wanted
+    excess = _Pencil(problem, A, M).excess
+    if excess(*wanted).max() <= 1.0:
         return wanted
     shift = sigma if sigma is not None else 0.0 if problem.which == "SM" else float(wanted[0].mean())
     name, B = ("A", A) if problem.mode == "buckling" else ("M", metric)
@@ -94,18 +97,18 @@ def _pairs(
     if len(found[0]) == len(pairs[0]):
         # Far from the shift the inverse is the worse one: take each eigenvalue, by its number, from where it is better.
         near, pairs = _ascending(*found), _ascending(*pairs)
-        better = _excess(problem, A, M, *near) < _excess(problem, A, M, *pairs)
+        better = excess(*near) < excess(*pairs)
         best = np.where(better, near[0], pairs[0]), np.where(better, near[1], pairs[1])
         merged = _wanted(problem, *best, sigma)
         again = _orthonormal(merged[1], A, metric, B)
         if again is not None:
             # Where M is so ill-conditioned that orthonormality costs accuracy, accuracy goes first.
-            accurate = _excess(problem, A, M, *again).max() <= max(1.0, _excess(problem, A, M, *merged).max())
+            accurate = excess(*again).max() <= max(1.0, excess(*merged).max())
             return again if accurate else merged
     if len(found[0]) >= problem.k:
         # Singular to working precision, M leaves fewer eigenvalues than its factors make believe.
         again = _orthonormal(_wanted(problem, *found, sigma)[1], A, metric, B)
-        if again is not None and _excess(problem, A, M, *again).max() < _excess(problem, A, M, *wanted).max():
+        if again is not None and excess(*again).max() < excess(*wanted).max():
             return again
     return wanted
 
@@ -131,24 +134,26 @@ def _ascending(values: NDArray[Any], X: NDArray[Any]) -> tuple[NDArray[Any], NDA
     return values[order], X[:, order]
 
 
-def _excess(
-    problem: EigenProblem, A: NDArray[Any], M: NDArray[Any] | None, values: NDArray[Any], X: NDArray[Any]
-) -> NDArray[np.float64]:
-    """Return the ratio of each residual to its limit."""
-    norms, limits = _residuals(problem, A, M, values, X)
-    return norms / limits
+class _Pencil:
+    """Two dense matrices, their norms, estimated once, and what these say of eigenpairs."""
 
+    def __init__(self, problem: EigenProblem, A: NDArray[Any], M: NDArray[Any] | None) -> None:
+        self._A, self._M, self._problem = A, M, problem
+        self._norm_A, self._norm_M = _norm(A), 0.0 if M is None else _norm(M)
 
-def _residuals(
-    problem: EigenProblem, A: NDArray[Any], M: NDArray[Any] | None, values: NDArray[Any], X: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the norms of the residuals ``A x - λ M x``, and how large these may be."""
-    MX = X if M is None else M @ X
-    size, size_M = (np.linalg.norm(block, axis=0) for block in (X, MX))
-    norm_M = 0.0 if M is None else _norm(M)
-    floor = FLOOR * problem.eps * (max(_norm(A), 0.0 if norm_M else abs(values).max()) + norm_M * abs(values)) * size
-    limits = np.maximum(problem.tol * abs(values) * size_M, floor)
-    return np.linalg.norm(A @ X - MX * values, axis=0), np.maximum(limits, np.finfo(np.float64).tiny)
+    def residuals(self, values: NDArray[Any], X: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the norms of the residuals ``A x - λ M x``, and how large these may be."""
+        MX = X if self._M is None else self._M @ X
+        size, size_M = (np.linalg.norm(block, axis=0) for block in (X, MX))
+        norm_A = max(self._norm_A, 0.0 if self._norm_M else abs(values).max())
+        floor = FLOOR * self._problem.eps * (norm_A + self._norm_M * abs(values)) * size
+        limits = np.maximum(self._problem.tol * abs(values) * size_M, floor)
+        return np.linalg.norm(self._A @ X - MX * values, axis=0), np.maximum(limits, np.finfo(np.float64).tiny)
+
+    def excess(self, values: NDArray[Any], X: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the ratio of each residual to its limit."""
+        norms, limits = self.residuals(values, X)
+        return norms / limits
 
 
 def _norm(matrix: NDArray[Any]) -> float:
