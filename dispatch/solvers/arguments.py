@@ -58,10 +58,11 @@ def prepare(
         raise TypeError(f"callback is {callback!r}, expected a function of an Iteration, or None")
     whole = _whole_spectrum(k, n, A, M)
     k = n if whole else operator.index(k)
-    _check_transformation(M, sigma, mode, Minv, OPinv)
     if whole:
         # As in SciPy: there is nothing to choose from, and LAPACK's order is ascending.
-        sigma, which = None, "LA"
+        sigma = ncv = Minv = OPinv = None
+        which, mode = "LA", "normal"
+    _check_transformation(M, sigma, mode, Minv, OPinv)
     return EigenProblem(
         A=_convert("A", A, dtype),
         M=None if M is None else _convert("M", M, dtype),
@@ -75,7 +76,7 @@ def prepare(
         Minv=_inverse("Minv", Minv, n),
         v0=_start(v0, n, dtype),
         ncv=_basis_size(ncv, k),
-        maxiter=_positive("maxiter", maxiter),
+        maxiter=_iterations(maxiter),
         tol=max(_finite("tol", tol), 0.0),
         return_eigenvectors=bool(return_eigenvectors),
         rng=_generator(rng),
@@ -182,9 +183,10 @@ def _check_transformation(M: Operand | None, sigma: float | None, mode: str, Min
 def _finite(name: str, value: Any) -> float:
     wrong = TypeError(f"{name} is {value!r}, expected a real number")
     # float() would read text, and NumPy's complex numbers without their imaginary parts.
-    if isinstance(value, (str, bytes)) or np.iscomplexobj(value):
+    if isinstance(value, (str, bytes)) or (np.iscomplexobj(value) and np.any(np.imag(value))):
         raise wrong
     try:
+        value = np.real(value) if np.iscomplexobj(value) else value
         number = float(value)
     except (TypeError, ValueError):
         raise wrong from None
@@ -193,20 +195,25 @@ def _finite(name: str, value: Any) -> float:
     return number
 
 
-def _positive(name: str, value: int | None) -> int | None:
-    if value is None:
+def _iterations(maxiter: Any) -> int | None:
+    if maxiter is None:
         return None
-    number = _integer(name, value)
+    # Limits are written as 1e4, and SciPy takes that.
+    whole = isinstance(maxiter, (float, np.floating)) and float(maxiter).is_integer()
+    number = int(maxiter) if whole else _integer("maxiter", maxiter)
     if number < 1:
-        raise ValueError(f"{name} is {number}, expected at least 1")
+        raise ValueError(f"maxiter is {number}, expected at least 1")
     return number
 
 
 def _integer(name: str, value: Any) -> int:
+    wrong = TypeError(f"{name} is {value!r}, expected an integer")
+    if isinstance(value, bool):
+        raise wrong
     try:
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} is {value!r}, expected an integer") from None
+        raise wrong from None
 
 
 def _basis_size(ncv: int | None, k: int) -> int | None:
@@ -241,12 +248,16 @@ def _start(v0: Any, n: int, dtype: np.dtype[Any]) -> NDArray[Any] | None:
     if v0 is None:
         return None
     start = np.asarray(v0)
+    if start.shape == (1, n):
+        start = start.ravel()  # SciPy takes a row, too
     if start.ndim not in (1, 2) or start.shape[0] != n or start.size == 0:
         raise ValueError(f"v0 has shape {start.shape}, expected ({n},) or ({n}, m): one start vector or m of them")
     if start.dtype.kind not in "biufc":
         raise TypeError(f"v0 has dtype {start.dtype}, expected a numeric one")
     if np.iscomplexobj(start) and dtype.kind != "c":
-        raise ValueError("v0 is complex and A is real: a real problem starts from real vectors")
+        if start.imag.any():
+            raise ValueError("v0 is complex and A is real: a real problem starts from real vectors, such as v0.real")
+        start = start.real
     if not np.isfinite(start).all():
         raise ValueError("v0 contains NaN or infinity, expected finite numbers")
     columns = start.reshape(n, -1).astype(np.result_type(dtype, np.float64))
