@@ -93,21 +93,17 @@ class Multigrid(Preconditioner):
 
     Raises
     ------
-    ValueError
-        When A is an operator or has a negative element on its diagonal; `HierarchyError` when PyAMG fails.
-    ModuleNotFoundError
-        When PyAMG is not installed.
+    HierarchyError
+        When PyAMG fails.
     """
 
     name = "amg"
 
     def __init__(self, reason: str, problem: EigenProblem, pencil: Pencil, bounds: tuple[float, float]) -> None:
-        if not available():
-            raise ModuleNotFoundError("preconditioner 'amg' needs PyAMG: pip install 'array-dispatch[amg]'")
         self.reason = reason
         self._pencil, self._dtype, self._rate = pencil, problem.dtype, Rate()
         self._lift = max(LIFT, problem.eps**0.5)
-        A = low_end(pencil, self.name)
+        A = low_end(pencil)
         known = pencil.generalized or cannot_be_negative(A, unit_diagonal(A)[0])
         self._shift_to(0.0 if known else min(bounds[0], 0.0))
 
@@ -138,7 +134,7 @@ class Multigrid(Preconditioner):
 
     def _shift_to(self, shift: float) -> None:
         engine = self._pencil.engine
-        matrix, root = unit_diagonal(low_end(self._pencil, self.name, shift))
+        matrix, root = unit_diagonal(low_end(self._pencil, shift))
         try:
             # What PyAMG and LAPACK divide by zero comes out as an error or as a number that is not finite.
             with np.errstate(all="ignore"):

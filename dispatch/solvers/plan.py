@@ -1,11 +1,12 @@
-"""How a problem would be solved, as far as that is known without a product with the matrix: for `dispatch.explain`."""
+"""How a problem would be solved, as far as that is known without a product with an operator: for `dispatch.explain`."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from dispatch.solvers.checks import check_values
 from dispatch.solvers.dense import dense_is_better
-from dispatch.solvers.preconditioner_choice import suited
+from dispatch.solvers.preconditioner_choice import check_fit, suited
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.spectral_bounds import gershgorin_bounds
 from dispatch.solvers.start import carried
@@ -13,8 +14,16 @@ from dispatch.solvers.way_to_shift import choose_way, smallest_magnitudes
 
 
 def plan(problem: EigenProblem) -> str:
-    """Return the method, and what is known of its preconditioner or its inverse, as one line."""
+    """Return the method, and what is known of its preconditioner or its inverse, as one line.
+
+    Raises
+    ------
+    ValueError, ModuleNotFoundError
+        What the call would raise for the elements of A and M, or for a preconditioner that does not fit.
+    """
+    check_values(problem, products=False)
     if dense_is_better(problem, carried(problem)):
+        check_fit(smallest_magnitudes(problem))
         return f"dense, by LAPACK: n = {problem.n} is small"
     problem = smallest_magnitudes(problem)
     if problem.sigma is None:
@@ -28,6 +37,7 @@ def plan(problem: EigenProblem) -> str:
 
 
 def _extremal(problem: EigenProblem) -> str:
+    check_fit(problem)
     asked = problem.preconditioner
     if asked is None:
         name, reason = "none", "asked for"

@@ -82,11 +82,7 @@ def choose_preconditioner(
             case _:
                 return Chebyshev(reason, pencil, problem.which, bounds, degree)
 
-    if asked in ("chebyshev-jacobi", "amg") and problem.which != "SA":
-        raise ValueError(
-            f"preconditioner {asked!r} approximates the inverse of A, which serves which='SA', and which is "
-            f"{problem.which!r}; use 'chebyshev' or 'auto'"
-        )
+    check_fit(problem)
     if asked != "auto":
         return make(asked, "asked for")
     name, reason = suited(problem, bounds)
@@ -103,6 +99,38 @@ def choose_preconditioner(
         metric = pencil.generalized or (_diagonal_ratio(problem.A) or 0.0) > BADLY_SCALED
         name = "chebyshev-jacobi" if metric else "chebyshev"
     return make(name, reason)
+
+
+def check_fit(problem: EigenProblem) -> None:
+    """Raise an error where a preconditioner that was asked for by name cannot serve the problem.
+
+    With a shift none is asked for: the inverse takes its place.
+
+    Raises
+    ------
+    ValueError
+        When it is for another end of the spectrum, or needs elements that A does not show, or has not.
+    ModuleNotFoundError
+        When it needs PyAMG, and that is not installed.
+    """
+    asked = problem.preconditioner
+    if problem.sigma is not None or not isinstance(asked, str) or asked not in ("jacobi", "chebyshev-jacobi", "amg"):
+        return
+    if asked != "jacobi" and problem.which != "SA":
+        raise ValueError(
+            f"preconditioner {asked!r} approximates the inverse of A, which serves which='SA', and which is "
+            f"{problem.which!r}; use 'chebyshev' or 'auto'"
+        )
+    if isinstance(problem.A, LinearOperator):
+        raise ValueError(f"preconditioner {asked!r} needs the elements of A, and A is an operator: give a matrix")  # noqa: TRY004 - the option does not fit
+    least = float(problem.A.diagonal().real.min())
+    if asked != "jacobi" and least < 0.0:
+        raise ValueError(
+            f"preconditioner {asked!r} needs a diagonal without negative elements, and A's goes down to {least:.3g}; "
+            "use 'chebyshev'"
+        )
+    if asked == "amg" and not available():
+        raise ModuleNotFoundError("preconditioner 'amg' needs PyAMG: pip install 'array-dispatch[amg]'")
 
 
 def suited(problem: EigenProblem, bounds: tuple[float, float]) -> tuple[str, str]:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import diags_array
-from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers.engine import Block, BlockEngine
 from dispatch.solvers.pencil import Pencil
@@ -84,8 +83,6 @@ class Product(Preconditioner):
 def jacobi(problem: EigenProblem, pencil: Pencil, reason: str) -> Product:
     """Return the preconditioner by the inverse of A's diagonal; zeros in it count as its mean."""
     matrix = pencil.scaled_A
-    if isinstance(matrix, LinearOperator):
-        raise ValueError("preconditioner 'jacobi' needs the diagonal of A, and A is an operator: give a matrix")  # noqa: TRY004 - the option does not fit
     diagonal = np.asarray(matrix.diagonal().real, np.float64)
     size = abs(diagonal)
     safe = np.where(size > 1e-3 * size.mean(), diagonal, np.copysign(max(float(size.mean()), 1e-300), diagonal))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array, eye_array
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
@@ -158,8 +160,14 @@ def _checked(problem: EigenProblem, pencil: Pencil, sigma: float, given: Given) 
     """Return the inverse of the caller with a step of refinement, or raise ValueError when it is that of another C."""
     dtype = np.result_type(problem.dtype, np.float64)
     C = shifted(pencil.scaled_A, pencil.scaled_M, sigma, problem.n, dtype)
+    check_inverse(problem, C, given.solve)
+    return Refined(given, C)
+
+
+def check_inverse(problem: EigenProblem, C: Any, solve: Callable[[NDArray[Any]], Any]) -> None:
+    """Raise ValueError unless the caller's OPinv solves a system with C and a random right-hand side."""
     b = np.random.default_rng(3).standard_normal((problem.n, 1)).astype(problem.dtype)
-    y = given.solve(b)
+    y = solve(b)
     error = float(np.linalg.norm(b - C @ y) / np.linalg.norm(b))
     # Near an eigenvalue the solution is large, and its rounding errors with it.
     if not error <= max(1e-2, 1e3 * problem.eps * float(np.linalg.norm(y) / np.linalg.norm(b))):
@@ -167,4 +175,3 @@ def _checked(problem: EigenProblem, pencil: Pencil, sigma: float, given: Given) 
             f"OPinv is not the inverse of A - sigma M: (A - sigma M) OPinv b differs from a random b by {error:.2g} "
             "times its norm; leave OPinv out, or check that it belongs to this sigma"
         )
-    return Refined(given, C)

@@ -17,11 +17,12 @@ from dispatch.solvers.engine import Block, BlockEngine
 from dispatch.solvers.lobpcg import Outcome, Setting, lobpcg
 from dispatch.solvers.observation import observer
 from dispatch.solvers.pencil import Pencil
-from dispatch.solvers.preconditioner_choice import choose_preconditioner
+from dispatch.solvers.preconditioner_choice import check_fit, choose_preconditioner
 from dispatch.solvers.preconditioners import Preconditioner
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration
 from dispatch.solvers.shift_invert import solve_at_shift
+from dispatch.solvers.shifted_inverse import check_inverse, shifted
 from dispatch.solvers.spectral_bounds import check_metric, lanczos_bounds
 from dispatch.solvers.start import carried, guards, random_vectors, start_vectors
 from dispatch.solvers.way_to_shift import smallest_magnitudes
@@ -49,7 +50,7 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
     check_values(problem)
     kept = carried(problem)
     if dense_is_better(problem, kept):
-        return in_scipy_order(problem, solve_dense(problem, f"n = {problem.n} is small against {kept} vectors"))
+        return in_scipy_order(problem, _solve_dense(problem, kept))
     stated = problem
     problem = smallest_magnitudes(problem)
     if problem.sigma is None:
@@ -57,6 +58,19 @@ def solve(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
     else:
         result = solve_at_shift(problem, engine, lambda end: _solve_extremal(end, engine))
     return in_scipy_order(stated, result)
+
+
+def _solve_dense(problem: EigenProblem, vectors: int) -> EigshResult:
+    """Return eigenpairs by LAPACK; a preconditioner or an inverse, which it does not need, must fit all the same."""
+    reason = f"n = {problem.n} is small against {vectors} vectors"
+    asked = problem.preconditioner
+    if asked is not None and not (isinstance(asked, str) and asked in ("auto", "none")):
+        reason += ", and LAPACK takes no preconditioner"
+    check_fit(smallest_magnitudes(problem))
+    if problem.OPinv is not None:
+        C = shifted(problem.A, problem.M, problem.sigma or 0.0, problem.n, np.result_type(problem.dtype, np.float64))
+        check_inverse(problem, C, problem.OPinv.matmat)
+    return solve_dense(problem, reason)
 
 
 def _solve_extremal(problem: EigenProblem, engine: BlockEngine) -> EigshResult:

@@ -200,3 +200,47 @@ def test_explain_tells_the_method(arguments, expected):
     assert decision.plan.startswith(expected)
     assert expected in str(decision)
     assert decision.to_dict()["plan"] == decision.plan
+
+
+REFUSED_TOO = {
+    "inverse": (dict(sigma=0.5, OPinv=np.eye(60)), ValueError, "OPinv is not the inverse of A - sigma M"),
+    "multigrid": (dict(which="LA", preconditioner="amg"), ValueError, "which serves which='SA', and which is 'LA'"),
+    "filter": (dict(A=-A[:60, :60], which="SA", preconditioner="chebyshev-jacobi"), ValueError, "A's goes down to -4"),
+    "diagonal": (dict(A=sla.aslinearoperator(A), preconditioner="jacobi"), ValueError, "needs the elements of A"),
+    "nonsymmetric": (dict(A=sp.triu(A)), ValueError, "A is not symmetric: A and its transpose differ by 1"),
+    "NaN": (dict(A=A * np.nan), ValueError, "A contains NaN or infinity in 1920"),
+    "M": (dict(M=-sp.eye_array(60)), ValueError, r"M is not positive definite: its element \(0, 0\) is -1"),
+    "far": (dict(sigma=1e300), ValueError, r"sigma is 1e\+300, so far from every eigenvalue"),
+}
+
+
+@pytest.mark.parametrize("case", [case for case in REFUSED_TOO if case != "inverse"])
+def test_explain_raises_what_the_call_would_raise(case):
+    arguments, error, message = REFUSED_TOO[case]
+    with pytest.raises(error, match=message):
+        dispatch.explain("eigsh", **{"A": A[:60, :60], "k": 3, **arguments})
+
+
+@pytest.mark.parametrize("case", REFUSED_TOO)
+def test_lapack_is_no_reason_to_let_wrong_arguments_pass(case):
+    arguments, error, message = REFUSED_TOO[case]
+    with pytest.raises(error, match=message):
+        dispatch.eigsh(**{"A": A[:60, :60], "k": 3, **arguments})
+
+
+def test_explain_asks_an_operator_for_nothing():
+    def product(x):
+        raise AssertionError("a product was asked for")
+
+    operator = sla.LinearOperator((400, 400), matvec=product, dtype=float)
+    assert dispatch.explain("eigsh", operator, k=3, M=operator).plan.startswith("LOBPCG for LM")
+
+
+@pytest.mark.parametrize("asked", ["jacobi", A[:60, :60], lambda R: R], ids=["name", "matrix", "function"])
+def test_a_preconditioner_that_lapack_leaves_aside_is_reported(asked):
+    info = dispatch.eigsh(A[:60, :60], 3, preconditioner=asked, return_info=True)[2]
+    assert info.preconditioner == "none"
+    assert info.reason.endswith("and LAPACK takes no preconditioner")
+    for name in ("auto", "none", None):
+        info = dispatch.eigsh(A[:60, :60], 3, preconditioner=name, return_info=True)[2]
+        assert info.reason == "n = 60 is small against 5 vectors"

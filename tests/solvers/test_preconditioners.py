@@ -119,7 +119,7 @@ def test_auto_goes_on_where_multigrid_fails(error, monkeypatch):
 
 
 def test_multigrid_without_pyamg_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(multigrid, "available", lambda: False)
+    monkeypatch.setattr("dispatch.solvers.preconditioner_choice.available", lambda: False)
     with pytest.raises(
         ModuleNotFoundError, match=r"preconditioner 'amg' needs PyAMG: pip install 'array-dispatch\[amg\]'"
     ):
