@@ -7,14 +7,15 @@ own. PyOpenCL's sum needs ``mako``.
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -34,39 +35,29 @@ FIRST_SIZES = (100, 1_000_000)
 """... and of those that a process sums first of all."""
 
 
-def best(candidates: dict[str, Callable[[], Any]], repeats: int = REPEATS) -> dict[str, float]:
-    """Return the least seconds of each candidate, which take turns."""
-    seconds = dict.fromkeys(candidates, math.inf)
+def turns(candidates: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Return the seconds of each candidate, which take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(repeats):
         for name, run in candidates.items():
             started = time.perf_counter()
             run()
-            seconds[name] = min(seconds[name], time.perf_counter() - started)
+            seconds[name].append(time.perf_counter() - started)
     return seconds
 
 
-def reader() -> Callable[[np.ndarray], None]:
-    """Return a function that reads an array with all cores as fast as the memory delivers, adding 8-byte integers."""
-    import numba
-
-    @numba.njit(parallel=True, fastmath=True, boundscheck=False)
-    def read(words: np.ndarray) -> int:
-        total = 0
-        for chunk in numba.prange(64):
-            part = words[chunk * len(words) // 64 : (chunk + 1) * len(words) // 64]
-            partial = 0
-            for i in range(len(part)):
-                partial += part[i]
-            total += partial
-        return total
-
-    return lambda a: read(a.reshape(-1).view(np.int64))
+def best(candidates: dict[str, Callable[[], Any]], repeats: int = REPEATS) -> dict[str, float]:
+    """Return the least seconds of each candidate, which take turns."""
+    return {name: min(some) for name, some in turns(candidates, repeats).items()}
 
 
 def bandwidth() -> None:
-    """Compare sums of 256 MiB with NumPy and with reading the same memory."""
-    read = reader()
-    read(np.ones(64))
+    """Compare sums of 256 MiB with NumPy and with reading the same memory, by the medians of the turns."""
+    from sum import cores, reader
+
+    # Not numba's own threads: some wait for work by spinning, on the cores that the others need in their turns.
+    pool = ThreadPoolExecutor(cores())
+    warnings.simplefilter("ignore")  # sums beyond what half precision can hold
     rng = np.random.default_rng(0)
     base = rng.random(NBYTES // 8)
     print(f"\nsum of {NBYTES >> 20} MiB      of bandwidth   against numpy.sum")
@@ -79,16 +70,17 @@ def bandwidth() -> None:
         ):
             if axis is not None and dtype not in (np.float32, np.float64):
                 continue
-            seconds = best(
+            seconds = turns(
                 {
-                    "read": lambda a=a: read(a),
+                    "read": reader(a, pool),
                     "opencl": lambda view=view, axis=axis: dispatch.sum(view, axis, backend="opencl"),
                     "numpy": lambda view=view, axis=axis: np.sum(view, axis),
                 },
-                REPEATS if np.dtype(dtype).itemsize >= 4 else 3,
+                2 * REPEATS if np.dtype(dtype).itemsize >= 4 else 4,
             )
-            share, ratio = seconds["read"] / seconds["opencl"], seconds["numpy"] / seconds["opencl"]
-            rate = NBYTES / seconds["opencl"] / 1e9
+            median = {name: float(np.median(some[1:])) for name, some in seconds.items()}
+            share, ratio = median["read"] / median["opencl"], median["numpy"] / median["opencl"]
+            rate = NBYTES / median["opencl"] / 1e9
             print(f"{np.dtype(dtype).name:10} {title:8} {rate:6.1f} GB/s {share:8.0%} {ratio:12.1f} x", flush=True)
 
 
@@ -149,8 +141,6 @@ def first_calls() -> None:
 
 def first_call(who: str, dtype: str, n: str) -> None:
     """Print the seconds that the first sum of this process takes, from call to value, the array being on the device."""
-    import warnings
-
     import pyopencl.array
 
     warnings.simplefilter("ignore")  # compilers' logs

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from dispatch_opencl import host_sum
-from dispatch_opencl.passes import next_pass
+from dispatch_opencl.passes import lanes_of, next_pass
 
 import dispatch
 from dispatch.reduction import Group
@@ -145,7 +145,7 @@ def test_passes_end_with_one_result_a_sum(streams, extents):
             stride *= extents[axis]
         passes = 0
         while any(group.reduced for group in groups):
-            this = next_pass(tuple(groups), streams)
+            this = next_pass(tuple(groups), lanes_of(4, streams), streams)
             assert this.outputs == math.prod(group.extent for group in this.results)
             groups, passes = this.results, passes + 1
         assert passes <= 4

@@ -11,9 +11,6 @@ from dispatch.reduction import Group, Pass
 from dispatch.reduction.layout import continues
 from dispatch.reduction.passes import columns_pass, rows_pass, widened_pass
 
-LANES = {True: 8, False: 4}
-"""Elements of a vector, on devices that stream and on those with groups."""
-
 STRIPE = {True: 64, False: 1}
 """Vectors of columns that a work-item walks side by side: on a CPU enough to read whole pages, on a GPU one, since the
 neighbouring items have the neighbouring columns."""
@@ -46,6 +43,15 @@ class Chunks(NamedTuple):
     width: int
 
 
+def lanes_of(itemsize: int, streams: bool) -> int:
+    """Return the elements of a vector.
+
+    On a CPU vectors have at most 32 bytes, half a line of the cache: of 64 bytes that are not aligned, each takes two
+    lines to load.
+    """
+    return 8 if streams and itemsize <= 4 else 4
+
+
 def chunks_left(results: tuple[Group, ...], streams: bool) -> Chunks | None:
     """Return the results of a pass as chunks to be added up; None where another pass has to do that."""
     reduced = [index for index, group in enumerate(results) if group.reduced]
@@ -56,24 +62,27 @@ def chunks_left(results: tuple[Group, ...], streams: bool) -> Chunks | None:
 
 
 @lru_cache(maxsize=1024)
-def next_pass(groups: tuple[Group, ...], streams: bool) -> Pass:
-    """Return the pass that adds up the innermost reduced group; without any, one that copies each element."""
+def next_pass(groups: tuple[Group, ...], lanes: int, streams: bool) -> Pass:
+    """Return the pass that adds up the innermost reduced group; without any, one that copies each element.
+
+    Vectors have `lanes` elements.
+    """
     reduced = [index for index, group in enumerate(groups) if group.reduced]
     if not reduced:
         return _rows(groups, Group(1, (0, 0), True), streams)
     outer, summed, kept = groups[: reduced[-1]], groups[reduced[-1]], groups[reduced[-1] + 1 :]
     if not kept:
-        if summed.extent <= SHORT and outer and not outer[-1].reduced and outer[-1].extent >= LANES[streams]:
+        if summed.extent <= SHORT and outer and not outer[-1].reduced and outer[-1].extent >= lanes:
             # Short rows side by side: the vectors go across them.
-            return _columns(outer[:-1], summed, outer[-1], streams)
+            return _columns(outer[:-1], summed, outer[-1], lanes, streams)
         return _rows(outer, summed, streams)
     inner = kept[-1]
     together = FLAT // inner.extent
     flat = len(kept) == 1 and continues(summed, inner)
     if flat and together > 1 and summed.extent >= 4 * together:
-        return _widened(outer, summed, inner, together, streams)
-    if inner.extent >= LANES[streams]:
-        return _columns((*outer, *kept[:-1]), summed, inner, streams)
+        return _widened(outer, summed, inner, together, lanes, streams)
+    if inner.extent >= lanes:
+        return _columns((*outer, *kept[:-1]), summed, inner, lanes, streams)
     return _rows((*outer, *kept), summed, streams)
 
 
@@ -82,16 +91,16 @@ def _rows(outer: Sequence[Group], summed: Group, streams: bool) -> Pass:
     return rows_pass(outer, summed, max(-(-summed.extent // chunks), LEAST_CHUNK))
 
 
-def _columns(outer: Sequence[Group], summed: Group, inner: Group, streams: bool) -> Pass:
-    return columns_pass(outer, summed, inner, _rows_of_a_chunk(outer, summed.extent, inner.extent, streams))
+def _columns(outer: Sequence[Group], summed: Group, inner: Group, lanes: int, streams: bool) -> Pass:
+    return columns_pass(outer, summed, inner, _rows_of_a_chunk(outer, summed.extent, inner.extent, lanes, streams))
 
 
-def _widened(outer: Sequence[Group], summed: Group, inner: Group, together: int, streams: bool) -> Pass:
-    chunk = _rows_of_a_chunk(outer, summed.extent // together, together * inner.extent, streams)
+def _widened(outer: Sequence[Group], summed: Group, inner: Group, together: int, lanes: int, streams: bool) -> Pass:
+    chunk = _rows_of_a_chunk(outer, summed.extent // together, together * inner.extent, lanes, streams)
     return widened_pass(outer, summed, inner, together, chunk)
 
 
-def _rows_of_a_chunk(outer: Sequence[Group], n: int, width: int, streams: bool) -> int:
-    stripes = -(-width // (STRIPE[streams] * LANES[streams]))
+def _rows_of_a_chunk(outer: Sequence[Group], n: int, width: int, lanes: int, streams: bool) -> int:
+    stripes = -(-width // (STRIPE[streams] * lanes))
     chunks = max(TASKS[streams] // (prod(group.extent for group in outer) * stripes), 1)
     return max(-(-n // chunks), LEAST_ROWS)

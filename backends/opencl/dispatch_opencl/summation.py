@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dispatch.reduction import Group, Pass, Reduction, real_part
-from dispatch_opencl.passes import LANES, STRIPE, Chunks, chunks_left, next_pass
+from dispatch_opencl.passes import STRIPE, Chunks, chunks_left, lanes_of, next_pass
 from dispatch_opencl.runtime import Runtime
 
 CL_TYPES = {
@@ -174,20 +174,28 @@ class Summation:
         return launches
 
     def _plan(self, walk: tuple[Group, ...], result: np.dtype[Any]) -> Iterator[Launch]:
-        this = next_pass(walk, self._streams)
-        options = self._options(this, self.element, self._operation, self._masked, result)
-        yield self._walk(this, options)
+        lanes = lanes_of(self.element.itemsize, self._streams)
+        this = next_pass(walk, lanes, self._streams)
+        options = self._options(this, lanes, self.element, self._operation, self._masked, result)
+        yield self._walk(this, lanes, options)
         while any(group.reduced for group in this.results):
             chunks = chunks_left(this.results, self._streams)
             if chunks is not None:
                 yield self._totals(chunks, options)
                 return
-            this = next_pass(this.results, self._streams)
-            options = self._options(this, self.dtype, self.dtype, False, result)
-            yield self._walk(this, options)
+            lanes = lanes_of(self.dtype.itemsize, self._streams)
+            this = next_pass(this.results, lanes, self._streams)
+            options = self._options(this, lanes, self.dtype, self.dtype, False, result)
+            yield self._walk(this, lanes, options)
 
     def _options(
-        self, this: Pass, element: np.dtype[Any], operation: np.dtype[Any], masked: bool, result: np.dtype[Any]
+        self,
+        this: Pass,
+        lanes: int,
+        element: np.dtype[Any],
+        operation: np.dtype[Any],
+        masked: bool,
+        result: np.dtype[Any],
     ) -> tuple[str, ...]:
         """Return the build options of the program for a pass over elements of a type, each cast to `operation`."""
         neighbours = this.columns.strides if this.columns else this.step
@@ -199,7 +207,7 @@ class Summation:
             f"-DFLOATING={int(self.dtype.kind == 'f')}",
             f"-DCOND={'long' if self.dtype.itemsize == 8 else 'int'}",
             f"-DRESULT={cl_type(result)}",
-            f"-DLANES={LANES[self._streams]}",
+            f"-DLANES={lanes}",
             f"-DSTRIPE={STRIPE[self._streams]}",
             f"-DSTREAMS={int(self._streams)}",
             f"-DMASKED={int(masked)}",
@@ -214,7 +222,7 @@ class Summation:
         """Return whether the items of a group share a row."""
         return not self._streams and this.columns is None and this.n >= 2 * self._runtime.traits.group
 
-    def _walk(self, this: Pass, options: tuple[str, ...]) -> Launch:
+    def _walk(self, this: Pass, lanes: int, options: tuple[str, ...]) -> Launch:
         runtime, columns = self._runtime, this.columns
         kernel = runtime.kernel("sum.cl", "columns" if columns else "rows", options)
         axes = runtime.constant([(g.extent, *g.strides) for g in this.outer]) if this.outer else None
@@ -222,7 +230,7 @@ class Summation:
         items = this.tasks * (runtime.traits.group if self._cooperate(this) else 1)
         if columns:
             numbers += [columns.extent, *columns.strides, this.ragged]
-            items *= -(-columns.extent // (STRIPE[self._streams] * LANES[self._streams]))
+            items *= -(-columns.extent // (STRIPE[self._streams] * lanes))
         nbytes = this.outputs * self.dtype.itemsize
         return Launch(kernel, *self._shape(items), True, axes, tuple(numbers), nbytes)
 

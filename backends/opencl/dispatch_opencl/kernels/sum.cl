@@ -159,9 +159,10 @@ inline void store(__global ACC *out, long i, ACC x, long last)
 #endif
 
 // Cores are told what they will read soon: along a row AHEAD bytes before, across rows the next block. Of vectors that
-// share a line of the cache, the first one asks for it.
+// share a line of the cache, the first one asks for it. It is asked for into the second cache, since the first one has
+// fewer requests under way than the memory takes time for.
 #if STREAMS && defined(__clang__) && !defined(NO_PREFETCH)
-#define PREFETCH(p) __builtin_prefetch((const void *)(ulong)(p))
+#define PREFETCH(p) __builtin_prefetch((const void *)(ulong)(p), 0, 2)
 #else
 #define PREFETCH(p)
 #endif
@@ -248,7 +249,7 @@ __kernel void rows(__global const T *a, long a_start, __global const uchar *m, l
 #else
     uint item = 0, items = 1;
 #endif
-    STRIDE step = {a_stride * LANES * items, m_stride * LANES * items};
+    STRIDE step = {one.a * LANES * items, one.m * LANES * items};
     FOR_TASKS (t, outer * chunks) {
         long first = t % chunks * chunk, count = min(chunk, n - first), vectors = count / LANES;
         PLACE place = moved(outer_place(start, t / chunks, ndim, axes), one, first);
