@@ -33,6 +33,8 @@ class Conformance:
         Points along a side of the grids whose Laplacians `eigsh` is tried on; fewer where a device is simulated.
     takes_cuda_arrays : bool
         Whether it adds up any object with ``__cuda_array_interface__`` where that is.
+    keeps_subnormals : bool
+        Whether its sums count numbers below the smallest normal one; where not, these may count as zero.
     """
 
     backend: ClassVar[str]
@@ -41,6 +43,7 @@ class Conformance:
     eigsh_dtypes: ClassVar[str] = "fdFD"
     grid: ClassVar[int] = 20
     takes_cuda_arrays: ClassVar[bool] = False
+    keeps_subnormals: ClassVar[bool] = True
 
     def to_device(self, host: NDArray[Any]) -> Any:
         """Return a copy of a host array in the backend's own array type; override it when there is one."""

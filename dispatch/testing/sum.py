@@ -215,7 +215,7 @@ class SumConformance(Conformance):
         rows[1, 3] = np.inf
         rows[2, 3], rows[2, 99] = np.inf, -np.inf
         rows[3] = -0.0
-        rows[4] = info.smallest_subnormal
+        rows[4] = info.smallest_subnormal if self.keeps_subnormals else info.tiny
         rows[5, 50], rows[5, 51] = info.max, -info.max
         rows[6] = info.max
         rows[7, ::2], rows[7, 1::2] = 1, -1

@@ -241,6 +241,16 @@ class SubnormalsFlushed(Sum):
         return self.right(a, **arguments)
 
 
+@fault("test_ugly_values", keeps_subnormals=False)
+class NormalNumbersFlushed(Sum):
+    """Numbers count as zero that are a little above the subnormal ones, which may."""
+
+    def wrong(self, a, **arguments):
+        if a.dtype.kind in "fc":
+            a = np.where(abs(a) < 4 * np.finfo(a.dtype).tiny, a.dtype.type(0), a)
+        return self.right(a, **arguments)
+
+
 @fault("test_ugly_values")
 class OverflowClipped(Sum):
     """A sum that overflows is the largest number."""
