@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import numpy as np
 
 from dispatch.solvers.engine import Block
 from dispatch.solvers.inverses import Inverse
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.transformation import Transformation
+
+
+class ImpureError(Exception):
+    """Vectors have grown in the null space of a semidefinite inner product, where nothing keeps them short."""
 
 
 class TransformedPencil(Pencil):
@@ -23,12 +29,19 @@ class TransformedPencil(Pencil):
         With the shift in the scale of `original`.
     inverse : Inverse
         Of ``C = A - σ M`` in that scale.
+
+    Attributes
+    ----------
+    watched : bool
+        Whether a run is given up, by an `ImpureError`, where its vectors leave the range of the inverse: outside of it a
+        semidefinite inner product sees nothing.
     """
 
     def __init__(self, original: Pencil, transformation: Transformation, inverse: Inverse) -> None:
         self.engine, self.n, self.eps = original.engine, original.n, original.eps
         self.eigenvalue_scale = self.vector_scale = self.residual_scale = 1.0
         self.applications = self.solves = 0
+        self.watched = False
         self.metric = "A" if transformation.mode == "buckling" else "M"
         self._original, self._inverse = original, inverse
         self._alpha, self._beta = transformation.alpha, transformation.beta
@@ -37,6 +50,12 @@ class TransformedPencil(Pencil):
     def generalized(self) -> bool:
         """Whether the inner product is another than the plain one."""
         return self.metric == "A" or self._original.generalized
+
+    def refuse_metric(self, square: float) -> NoReturn:
+        """Raise ValueError for a vector of negative length, `ImpureError` where rounding errors may have made it so."""
+        if self.watched:
+            raise ImpureError
+        super().refuse_metric(square)
 
     def apply_A(self, X: Block, vectors: int) -> Block:
         """Return ``α X + β C⁻¹ M X``."""

@@ -147,6 +147,30 @@ def test_a_semidefinite_mass_matrix(n):
         assert abs(v.T @ M @ v - np.eye(5)).max() < 1e-11
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rank", [100, 380])
+@pytest.mark.parametrize("form", ["diagonal", "projection"])
+def test_a_semidefinite_mass_matrix_and_eigenvalues_close_to_one_another(form, rank, dtype):
+    # Tens of iterations, in each of which what M does not see grows where it is left alone.
+    n, rng = 400, np.random.default_rng(rank)
+    A = random_symmetric(n, density=0.01) * 0.02 + sp.diags_array(np.linspace(1, 1.5, n))
+    if form == "diagonal":
+        M = sp.diags_array(np.r_[np.zeros(n - rank), np.ones(rank)]).tocsr().astype(dtype)
+    else:
+        Q = np.linalg.qr(rng.standard_normal((n, n)))[0][:, :rank]
+        M = (Q @ Q.T + (Q @ Q.T).T).astype(dtype) / 2
+    A = sp.csr_array((A + A.T) / 2).astype(dtype)
+    w, v, info = dispatch.eigsh(A, 4, M=M, sigma=0.0, return_info=True)
+    mass, stiffness = (P.toarray().astype(float) if sp.issparse(P) else P.astype(float) for P in (M, A))
+    inverse = np.linalg.inv(np.linalg.cholesky(stiffness))
+    right = 1 / np.linalg.eigvalsh(inverse @ mass @ inverse.T)[::-1][:4]
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(w, right, rtol=100 * eps)
+    assert (info.method, info.status) == ("lobpcg", "converged")
+    assert np.linalg.norm(A @ v - M @ v * w, axis=0).max() < 100 * eps
+    assert abs(v.T @ M @ v - np.eye(4)).max() < 100 * eps
+
+
 def test_an_inner_iteration_where_factors_do_not_fit(monkeypatch):
     monkeypatch.setattr(way_to_shift, "available_memory", lambda: 1e3)
     monkeypatch.setattr(way_to_shift, "DENSE_FACTORS_BELOW", 0)
