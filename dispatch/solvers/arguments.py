@@ -72,8 +72,8 @@ def prepare(
         which=which,
         sigma=None if sigma is None else _finite("sigma", sigma),
         mode="normal" if sigma is None else mode,
-        OPinv=_inverse("OPinv", OPinv, n),
-        Minv=_inverse("Minv", Minv, n),
+        OPinv=_inverse("OPinv", OPinv, n, dtype),
+        Minv=_inverse("Minv", Minv, n, dtype),
         v0=_start(v0, n, dtype),
         ncv=_basis_size(ncv, k),
         maxiter=_iterations(maxiter),
@@ -232,7 +232,7 @@ def _generator(rng: Any) -> np.random.Generator:
         raise type(error)(f"rng is {rng!r}, expected a seed, a numpy.random.Generator or None: {error}") from None
 
 
-def _inverse(name: str, inverse: Any, n: int) -> LinearOperator | None:
+def _inverse(name: str, inverse: Any, n: int, dtype: np.dtype[Any]) -> LinearOperator | None:
     if inverse is None:
         return None
     try:
@@ -241,7 +241,9 @@ def _inverse(name: str, inverse: Any, n: int) -> LinearOperator | None:
         raise TypeError(f"{name} is {inverse!r}, expected a matrix or a LinearOperator") from None
     if inverse.shape != (n, n):
         raise ValueError(f"{name} has shape {inverse.shape}, expected ({n}, {n}), the shape of A")
-    return inverse
+    if dtype.kind != "c" and inverse.dtype is not None and np.dtype(inverse.dtype).kind == "c":
+        raise ValueError(f"{name} is complex and the problem is real: take {name}.real if its imaginary part is zero")
+    return Checked(name, inverse, dtype)
 
 
 def _start(v0: Any, n: int, dtype: np.dtype[Any]) -> NDArray[Any] | None:
