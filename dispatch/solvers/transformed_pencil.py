@@ -33,8 +33,8 @@ class TransformedPencil(Pencil):
     Attributes
     ----------
     watched : bool
-        Whether a run is given up, by an `ImpureError`, where its vectors leave the range of the inverse: outside of it a
-        semidefinite inner product sees nothing.
+        Whether a run is given up, by an `ImpureError`, where its vectors leave the range of the inverse: outside of it
+        a semidefinite inner product sees nothing.
     """
 
     def __init__(self, original: Pencil, transformation: Transformation, inverse: Inverse) -> None:
