@@ -289,7 +289,7 @@ def _preconditioner(preconditioner: Any, n: int, dtype: np.dtype[Any]) -> Any:
     return _convert("preconditioner", operand, dtype)
 
 
-PRECONDITIONERS = ("auto", "none", "jacobi", "chebyshev", "chebyshev-jacobi", "amg")
+PRECONDITIONERS = ("auto", "none", "jacobi", "chebyshev", "chebyshev-jacobi", "amg", "factors")
 """The preconditioners that can be asked for by name."""
 
 

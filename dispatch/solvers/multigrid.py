@@ -3,10 +3,6 @@
 A V-cycle is products with sparse matrices and Chebyshev smoothing, the primitives that every engine has. Each level's
 matrix is brought to a unit diagonal at set-up, so that smoothing needs no diagonal of its own.
 
-A cycle approximates the inverse of A, and what a residual wants is that of ``A - θ M`` at its own Ritz value θ: two
-steps of Chebyshev's iteration, preconditioned by a cycle each, come nearer to it. They take six tenths of the
-iterations that one cycle takes, which saves about as much time as the second cycle costs.
-
 P. Vaněk, J. Mandel, M. Brezina, "Algebraic multigrid by smoothed aggregation for second and fourth order elliptic
 problems", Computing 56 (1996); M. Adams, M. Brezina, J. Hu, R. Tuminaro, "Parallel multigrid smoothing: polynomial
 versus Gauss-Seidel", J. Comput. Phys. 188 (2003).
@@ -14,7 +10,6 @@ versus Gauss-Seidel", J. Comput. Phys. 188 (2003).
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,9 +23,9 @@ from scipy.sparse.linalg import norm
 from dispatch.errors import one_line
 from dispatch.solvers.chebyshev import recurrence
 from dispatch.solvers.engine import Block, BlockEngine, Operator, Small
+from dispatch.solvers.inverse_preconditioner import InversePreconditioner, NoInverseError
 from dispatch.solvers.pencil import Pencil
-from dispatch.solvers.polynomial_preconditioners import Rate, better_shift, cannot_be_negative, low_end, unit_diagonal
-from dispatch.solvers.preconditioners import Preconditioner, State
+from dispatch.solvers.polynomial_preconditioners import cannot_be_negative, low_end, unit_diagonal
 from dispatch.solvers.problem import EigenProblem
 
 SMOOTHING = 4
@@ -52,9 +47,6 @@ SMALLEST = 1e-12
 COARSEST = 300
 """Unknowns that a dense inverse serves for."""
 
-NEAREST = 0.05
-"""How near to a Ritz value the unwanted spectrum is held to come, relative to its distance from the shift."""
-
 
 def available() -> bool:
     """Return whether PyAMG is installed."""
@@ -72,7 +64,7 @@ class Level:
     halfwidth: float
 
 
-class HierarchyError(ValueError):
+class HierarchyError(NoInverseError):
     """A matrix for which PyAMG makes no hierarchy: it is far from positive definite, or has no links to aggregate."""
 
     def __init__(self, why: str) -> None:
@@ -80,7 +72,7 @@ class HierarchyError(ValueError):
         self.why = why
 
 
-class Multigrid(Preconditioner):
+class Multigrid(InversePreconditioner):
     """Two symmetric V-cycles of smoothed aggregation for ``D^(-1/2) (A - σ M) D^(-1/2)``, D being the diagonal.
 
     The shift σ is zero where A is known to be positive semidefinite, or there is an M; otherwise it is the lower one of
@@ -100,31 +92,10 @@ class Multigrid(Preconditioner):
     name = "amg"
 
     def __init__(self, reason: str, problem: EigenProblem, pencil: Pencil, bounds: tuple[float, float]) -> None:
-        self.reason = reason
-        self._pencil, self._dtype, self._rate = pencil, problem.dtype, Rate()
-        self._lift = max(LIFT, problem.eps**0.5)
+        self._dtype, self._lift = problem.dtype, max(LIFT, problem.eps**0.5)
         A = low_end(pencil)
         known = pencil.generalized or cannot_be_negative(A, unit_diagonal(A)[0])
-        self._shift_to(0.0 if known else min(bounds[0], 0.0))
-
-    def __call__(self, R: Block, state: State) -> Block:
-        """Return the result of two steps of Chebyshev's iteration for ``(A - θ_i M) y_i = r_i`` from zero.
-
-        Preconditioned by a cycle V, ``A - θ M`` has the spectrum ``1 - (θ - σ) / (λ - σ)``: for the unwanted λ, beyond
-        the last Ritz value, that is between some a and 1, and the polynomial of two steps a multiple of ``1 + a - t``.
-        """
-        engine, theta = self._pencil.engine, state.theta
-        p = len(theta)
-        shift = better_shift(self._shift, state, self._rate.slowness(state) > 1.0)
-        if shift is not None:
-            # Where there is no hierarchy at the better shift, the one at hand still serves.
-            with contextlib.suppress(HierarchyError):
-                self._shift_to(shift)
-        unwanted = max(float(state.ritz_values[-1]) - self._shift, np.finfo(np.float64).tiny)
-        least = np.clip(1.0 - (theta - self._shift) / unwanted, NEAREST, 1.0)
-        Y = self._inverse(R, p)
-        rest, _ = engine.residual(self._pencil.apply_A(Y, p), self._pencil.apply_M(Y), theta)
-        return engine.combine([Y, self._inverse(rest, p)], [np.diag(1.0 + least), -np.eye(p)])
+        super().__init__(reason, pencil, 0.0 if known else min(bounds[0], 0.0))
 
     def _inverse(self, R: Block, p: int) -> Block:
         """Return the result of one V-cycle from zero."""
@@ -142,7 +113,6 @@ class Multigrid(Preconditioner):
                 levels = _to_engine(engine, hierarchy, self._dtype)
         except Exception as error:
             raise HierarchyError(f"PyAMG found no hierarchy for A ({one_line(error)})") from error
-        self._shift = shift
         self.complexity = sum(level.A.nnz for level in hierarchy) / hierarchy[0].A.nnz
         self._scaling = engine.operator(diags_array(root, format="csr", dtype=self._dtype))
         self._levels, self._coarsest = levels

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dispatch.solvers.checks import check_values
 from dispatch.solvers.dense import dense_is_better
-from dispatch.solvers.preconditioner_choice import check_fit, suited
+from dispatch.solvers.preconditioner_choice import check_fit, may_give_way, suited
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.spectral_bounds import gershgorin_bounds
 from dispatch.solvers.start import carried
@@ -49,4 +49,6 @@ def _extremal(problem: EigenProblem) -> str:
         name, reason = suited(problem, gershgorin_bounds(problem.A))
         if name == "amg":
             reason += ", unless its hierarchy turns out to be dense"
+        if name.startswith("chebyshev") and may_give_way(problem):
+            reason += "; factors take over where convergence is slow and they cost less"
     return f"LOBPCG for {problem.which}, preconditioner {name}: {reason}"

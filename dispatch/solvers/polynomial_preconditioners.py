@@ -39,17 +39,26 @@ SOON = 12
 """Iterations within which the rate should bring the residuals down, or the degree is raised."""
 
 LARGEST_RAISE = 4.0
-"""Factor by which the degree is raised at once, at most: a rate that is small is not well known."""
+"""Factor by which the degree is raised at once, at most."""
 
 
 class Rate:
-    """The rate of convergence, as the residuals of the last iterations show it."""
+    """The rate of convergence, as the residuals of the last iterations show it.
+
+    Attributes
+    ----------
+    left : float
+        Iterations left, as far as known, at the rate that was last found too slow; zero as long as none was.
+    """
 
     def __init__(self) -> None:
         self._reductions: list[float] = []
+        self.left = 0.0
 
     def slowness(self, state: State) -> float:
-        """Return how many times too many iterations would be left at the present rate; 1 while that is not known.
+        """Return how many times too many iterations would be left at the present rate, at most `LARGEST_RAISE`.
+
+        It is 1 while the rate is not known.
 
         Where it is more than one, a new measurement begins.
         """
@@ -62,33 +71,56 @@ class Rate:
         if now <= soon:
             return 1.0
         self._reductions.clear()
-        return now / max(soon, 1e-300)
+        # A rate that is small is not well known, and one that is none tells nothing of those to come.
+        slowness = float(np.clip(now / max(soon, 1e-300), 1.0, LARGEST_RAISE))
+        self.left = SOON * (slowness if soon > 0.0 else 1.0)
+        return slowness
 
 
 def raised(degree: int, slowness: float) -> int:
     """Return the degree for the next iterations, by the slowness of those before: it at least doubles if they lag."""
-    return degree if slowness <= 1.0 else min(int(degree * np.clip(slowness, 2.0, LARGEST_RAISE)), MOST_STEPS)
+    return degree if slowness <= 1.0 else min(int(degree * max(slowness, 2.0)), MOST_STEPS)
 
 
-class Chebyshev(Preconditioner):
+class Filter(Preconditioner):
+    """A polynomial in the matrix.
+
+    Attributes
+    ----------
+    steps_left : float
+        Steps that are left for each residual, at the rate that was last found too slow; zero as long as none was. A
+        higher degree takes fewer iterations of as many more steps.
+    """
+
+    def __init__(self, name: str, reason: str, pencil: Pencil, degree: int) -> None:
+        self.name, self.reason = f"{name}({degree})", reason
+        self._pencil, self._degree, self._rate = pencil, degree, Rate()
+        self.steps_left = 0.0
+
+    def _slowness(self, state: State) -> float:
+        slowness = self._rate.slowness(state)
+        if slowness > 1.0:
+            self.steps_left = self._rate.left * self._degree
+        return slowness
+
+
+class Chebyshev(Filter):
     """The Chebyshev filter on the interval of the unwanted eigenvalues, as the current Ritz values show it."""
 
     def __init__(self, reason: str, pencil: Pencil, which: Which, bounds: tuple[float, float], degree: int) -> None:
-        self.name = f"chebyshev({degree})"
-        self.reason = reason
-        self._pencil, self._which, self._bounds = pencil, which, bounds
-        self._degree, self._rate = degree, Rate()
+        super().__init__("chebyshev", reason, pencil, degree)
+        self._which, self._bounds = which, bounds
 
     def __call__(self, R: Block, state: State) -> Block:
         """Return the filtered residuals."""
-        self._degree = raised(self._degree, self._rate.slowness(state))
+        self._degree = raised(self._degree, self._slowness(state))
         interval = unwanted_interval(self._which, state.ritz_values, self._bounds, state.iteration)
         interval = replace(interval, clearance=clearance(self._degree))
         degree = useful_degree(interval, state.theta, self._bounds, state.reduction, self._degree)
         return chebyshev(self._pencil, R, state.theta, interval, degree)
 
 
-class ChebyshevJacobi(Preconditioner):
+class ChebyshevJacobi(Filter):
     """Chebyshev's iteration for ``(A - σ M) y = r`` in the metric of the diagonal D, for the low end of a spectrum.
 
     It runs on ``D^(-1/2) (A - σ M) D^(-1/2)``, whose eigenvalues no longer show how badly A is scaled, and damps the
@@ -98,16 +130,14 @@ class ChebyshevJacobi(Preconditioner):
     """
 
     def __init__(self, reason: str, problem: EigenProblem, pencil: Pencil, start: Block, degree: int) -> None:
-        self.name = f"chebyshev-jacobi({degree})"
-        self.reason = reason
-        self._pencil, self._dtype, self._start = pencil, problem.dtype, start
-        self._degree, self._rate = degree, Rate()
+        super().__init__("chebyshev-jacobi", reason, pencil, degree)
+        self._dtype, self._start = problem.dtype, start
         self._shift_to(0.0)
 
     def __call__(self, R: Block, state: State) -> Block:
         """Return the iterate, from zero."""
         engine, p = self._pencil.engine, len(state.theta)
-        slowness = self._rate.slowness(state)
+        slowness = self._slowness(state)
         shift = better_shift(self._shift, state, slowness > 1.0)
         if shift is not None:
             self._shift_to(shift)
@@ -133,14 +163,19 @@ class ChebyshevJacobi(Preconditioner):
         self._extent = (0.0 if not shift and cannot_be_negative(matrix, self._pencil.scaled_A) else lower, upper)
 
 
-def better_shift(shift: float, state: State, slow: bool) -> float | None:
+def below_spectrum(state: State, distance: float) -> float:
+    """Return a shift below the lowest Ritz value, its distance in the extent of those that are kept."""
+    first, last = float(state.ritz_values[0]), float(state.ritz_values[-1])
+    return first - distance * (last - first)
+
+
+def better_shift(shift: float, state: State, slow: bool, distance: float = 1.0) -> float | None:
     """Return a shift that serves a preconditioner for the low end better than the present one, if there is one.
 
     It must stay below the spectrum, as far as the Ritz values show it, and should not be far below when that makes the
     wanted eigenvalues look alike.
     """
-    first, last = float(state.ritz_values[0]), float(state.ritz_values[-1])
-    below = first - (last - first)
+    first, below = float(state.ritz_values[0]), below_spectrum(state, distance)
     if first < shift and state.iteration >= 2:
         return below
     return below if slow and below - shift > 0.5 * (first - shift) else None

@@ -9,11 +9,13 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers.engine import Block
+from dispatch.solvers.factors import Factors, FilterThenFactors, start_of_factors
 from dispatch.solvers.multigrid import HierarchyError, Multigrid, available
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.polynomial_preconditioners import (
     Chebyshev,
     ChebyshevJacobi,
+    Filter,
     cannot_be_negative,
     filter_degree,
     unit_diagonal,
@@ -79,6 +81,8 @@ def choose_preconditioner(
                 return ChebyshevJacobi(reason, problem, pencil, random_block(1), degree)
             case "amg":
                 return Multigrid(reason, problem, pencil, bounds)
+            case "factors":
+                return Factors(reason, pencil, start_of_factors(pencil, bounds))
             case _:
                 return Chebyshev(reason, pencil, problem.which, bounds, degree)
 
@@ -98,7 +102,10 @@ def choose_preconditioner(
         # Where nothing but the size speaks for multigrid, the filter in A itself is the better one.
         metric = pencil.generalized or (_diagonal_ratio(problem.A) or 0.0) > BADLY_SCALED
         name = "chebyshev-jacobi" if metric else "chebyshev"
-    return make(name, reason)
+    chosen = make(name, reason)
+    if may_give_way(problem) and isinstance(chosen, Filter):
+        return FilterThenFactors(chosen, problem, pencil)
+    return chosen
 
 
 def check_fit(problem: EigenProblem) -> None:
@@ -114,7 +121,8 @@ def check_fit(problem: EigenProblem) -> None:
         When it needs PyAMG, and that is not installed.
     """
     asked = problem.preconditioner
-    if problem.sigma is not None or not isinstance(asked, str) or asked not in ("jacobi", "chebyshev-jacobi", "amg"):
+    elementwise = ("jacobi", "chebyshev-jacobi", "amg", "factors")
+    if problem.sigma is not None or not isinstance(asked, str) or asked not in elementwise:
         return
     if asked != "jacobi" and problem.which != "SA":
         raise ValueError(
@@ -123,6 +131,10 @@ def check_fit(problem: EigenProblem) -> None:
         )
     if isinstance(problem.A, LinearOperator):
         raise ValueError(f"preconditioner {asked!r} needs the elements of A, and A is an operator: give a matrix")  # noqa: TRY004 - the option does not fit
+    if asked == "factors":
+        if not _sparse(problem):
+            raise ValueError("preconditioner 'factors' needs a sparse A, and a sparse M if there is one; use 'auto'")
+        return
     least = float(problem.A.diagonal().real.min())
     if asked != "jacobi" and least < 0.0:
         raise ValueError(
@@ -131,6 +143,11 @@ def check_fit(problem: EigenProblem) -> None:
         )
     if asked == "amg" and not available():
         raise ModuleNotFoundError("preconditioner 'amg' needs PyAMG: pip install 'array-dispatch[amg]'")
+
+
+def may_give_way(problem: EigenProblem) -> bool:
+    """Return whether factors may take over from a filter that was chosen by the evidence."""
+    return problem.which == "SA" and _sparse(problem)
 
 
 def suited(problem: EigenProblem, bounds: tuple[float, float]) -> tuple[str, str]:
@@ -161,6 +178,10 @@ def suited(problem: EigenProblem, bounds: tuple[float, float]) -> tuple[str, str
         name = "none" if isinstance(problem.A, LinearOperator) else "jacobi"
         return name, "a generalized problem: a filter in A alone would not fit"
     return "chebyshev", "any matrix whose products are all that is known"
+
+
+def _sparse(problem: EigenProblem) -> bool:
+    return all(isinstance(matrix, csr_array | None) for matrix in (problem.A, problem.M))
 
 
 def _diagonal_ratio(A: Operand) -> float | None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
-from dispatch.solvers.factor_cost import FactorCost, available_memory, factor_cost
+from dispatch.solvers.factor_cost import FactorCost, available_memory, factor_cost, product_seconds
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.spectral_bounds import gershgorin_bounds, gershgorin_lower_bound
 
@@ -55,7 +54,7 @@ def choose_way(problem: EigenProblem) -> Choice:
         return Choice("end of the spectrum" if nearest else "inner iteration", "an operator cannot be factorised")
     if not (isinstance(problem.A, csr_array) and (problem.M is None or isinstance(problem.M, csr_array))):
         return Choice("dense factors", "the matrix is dense")
-    cost = factor_cost(_pattern(problem), np.result_type(problem.dtype, np.float64))
+    cost = factor_cost(problem)
     memory = available_memory()
     estimate = f"factors of about {cost.elements:.1e} elements and {cost.memory / 1e9:.2g} GB at the peak"
     if cost.memory > memory / 2:
@@ -67,10 +66,6 @@ def choose_way(problem: EigenProblem) -> Choice:
             estimate += f" would take {direct:.2g} s, LOBPCG at the end of the spectrum about {lobpcg:.2g} s"
             return Choice("end of the spectrum", estimate)
     return Choice("sparse factors", estimate)
-
-
-def _pattern(problem: EigenProblem) -> csr_array:
-    return problem.A if problem.M is None else csr_array(abs(problem.A) + abs(problem.M))
 
 
 def _one_sided(problem: EigenProblem) -> bool:
@@ -88,4 +83,4 @@ def _direct_seconds(problem: EigenProblem, cost: FactorCost) -> float:
 
 def _lobpcg_seconds(problem: EigenProblem) -> float:
     """Return the time of LOBPCG, measured at about 400 filtered products for each eigenpair of a grid or a graph."""
-    return 400 * problem.k * (2e-9 * problem.stored + 8e-9 * problem.n)
+    return 400 * problem.k * product_seconds(problem)

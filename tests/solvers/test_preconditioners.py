@@ -9,13 +9,15 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as sla
 
 import dispatch
-from dispatch.solvers import multigrid
+from dispatch.solvers import factors, multigrid
+from dispatch.solvers.factor_cost import FactorCost
+from dispatch.solvers.inverses import SingularShiftError
 
 from .problems import components, laplacian, random_symmetric
 from .test_eigsh import check
 
 needs_pyamg = pytest.mark.skipif(importlib.util.find_spec("pyamg") is None, reason="pyamg is not installed")
-NAMES = [None, "none", "jacobi", "chebyshev", "chebyshev-jacobi", pytest.param("amg", marks=needs_pyamg)]
+NAMES = [None, "none", "jacobi", "chebyshev", "chebyshev-jacobi", "factors", pytest.param("amg", marks=needs_pyamg)]
 
 
 def scaled_laplacian(*sizes, spread=3.0):
@@ -76,11 +78,13 @@ def test_auto_chooses_by_the_evidence(monkeypatch):
     def chosen(A, **arguments):
         arguments = {"which": "SA", "maxiter": 400, **arguments}
         info = dispatch.eigsh(A, k=4, return_info=True, tol=1e-6, **arguments)[2]
-        name = info.preconditioner.split("(")[0]
+        name, reason = info.preconditioner.split("(")[0], info.reason.split("; its convergence was slow")[0]
         # What is said before the run is what is done in it.
         plan = dispatch.explain("eigsh", A, k=4, **arguments).plan
-        assert plan.startswith(f"LOBPCG for {arguments['which']}, preconditioner {name}: {info.reason}")
-        return name, info.reason
+        assert plan.startswith(f"LOBPCG for {arguments['which']}, preconditioner {name}: {reason}")
+        foretold = "; factors take over where convergence is slow and they cost less" in plan
+        assert foretold or "factors" not in info.preconditioner
+        return name, reason
 
     A, _ = laplacian(20, 21)
     assert chosen(A) == ("chebyshev", "any matrix whose products are all that is known")
@@ -204,6 +208,51 @@ def test_multigrid_finds_a_singular_end_in_single_precision():
     w, v, info = dispatch.eigsh(graph, k=10, which="SA", preconditioner="amg", return_info=True)
     check(graph, w, v, np.linalg.eigvalsh(graph.toarray().astype(np.float64)), 10, "SA", 1e-5)
     assert info.iterations <= 8
+
+
+def low_end_within_a_millionth(n=400):
+    """Return a matrix whose low end is a path's, on top of one, within 1e-6 of the norm; and its spectrum."""
+    path, _ = laplacian(n)
+    A = sp.csr_array(sp.block_diag([path + sp.eye_array(n), 1e6 * (path + sp.eye_array(n))]))
+    return A, np.linalg.eigvalsh(A.toarray())
+
+
+def test_a_slow_filter_gives_way_to_factors_that_cost_less():
+    A, spectrum = low_end_within_a_millionth()
+    w, v, info = dispatch.eigsh(A, k=10, which="SA", return_info=True)
+    check(A, w, v, spectrum, 10, "SA", 1e-13)
+    assert info.method == "lobpcg"
+    assert info.iterations <= 30
+    assert info.preconditioner.startswith("chebyshev-jacobi(")
+    assert info.preconditioner.endswith("), then factors")
+    assert "; its convergence was slow, and factors of about " in info.reason
+    assert " elements take less time than the " in info.reason
+
+
+@pytest.mark.parametrize("obstacle", ["dear", "large", "singular"])
+def test_a_slow_filter_goes_on_without_factors(obstacle, monkeypatch):
+    def fail(C):
+        raise SingularShiftError("no pivot")
+
+    cost = FactorCost(1e20 if obstacle == "large" else 1e5, 1e20 if obstacle == "dear" else 1e5, 8)
+    if obstacle == "singular":
+        monkeypatch.setattr(factors, "SparseFactors", fail)
+    monkeypatch.setattr(factors, "factor_cost", lambda problem: cost)
+    A, spectrum = low_end_within_a_millionth()
+    w, v, info = dispatch.eigsh(A, k=4, which="SA", tol=1e-3, return_info=True)
+    np.testing.assert_allclose(w, spectrum[:4], rtol=1e-3)
+    assert info.preconditioner.startswith("chebyshev-jacobi(")
+    assert "factors" not in info.preconditioner + info.reason
+
+
+def test_factors_are_refused_where_there_are_none():
+    A = laplacian(300)[0]
+    with pytest.raises(ValueError, match="preconditioner 'factors' needs the elements of A, and A is an operator"):
+        dispatch.eigsh(sla.aslinearoperator(A), k=4, which="SA", preconditioner="factors")
+    with pytest.raises(ValueError, match="preconditioner 'factors' approximates the inverse of A, which serves"):
+        dispatch.eigsh(A, k=4, which="LA", preconditioner="factors")
+    with pytest.raises(ValueError, match="preconditioner 'factors' needs a sparse A, and a sparse M if there is one"):
+        dispatch.eigsh(A.toarray(), k=4, which="SA", preconditioner="factors")
 
 
 @pytest.mark.parametrize("shift", [0.05, 3.0])
