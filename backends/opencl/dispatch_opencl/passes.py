@@ -11,7 +11,7 @@ from dispatch.reduction import Group, Pass
 from dispatch.reduction.layout import continues
 from dispatch.reduction.passes import columns_pass, rows_pass, widened_pass
 
-STRIPE = {True: 64, False: 1}
+STRIPE = {True: 256, False: 1}
 """Vectors of columns that a work-item walks side by side: on a CPU enough to read whole pages, on a GPU one, since the
 neighbouring items have the neighbouring columns."""
 
@@ -21,7 +21,7 @@ TASKS = {True: 1024, False: 16384}
 LEAST_CHUNK = 16384
 """Elements of a chunk of a row at least."""
 
-LEAST_ROWS = 64
+LEAST_ROWS = {True: 128, False: 64}
 """Rows of a chunk of columns at least."""
 
 SHORT = 16
@@ -103,4 +103,4 @@ def _widened(outer: Sequence[Group], summed: Group, inner: Group, together: int,
 def _rows_of_a_chunk(outer: Sequence[Group], n: int, width: int, lanes: int, streams: bool) -> int:
     stripes = -(-width // (STRIPE[streams] * lanes))
     chunks = max(TASKS[streams] // (prod(group.extent for group in outer) * stripes), 1)
-    return max(-(-n // chunks), LEAST_ROWS)
+    return max(-(-n // chunks), LEAST_ROWS[streams])

@@ -47,11 +47,13 @@ typedef VECTOR(T, LANES) LOOSE __attribute__((aligned(sizeof(T))));
 typedef VECTOR(uchar, LANES) LOOSE_MASK __attribute__((aligned(1)));
 typedef VECTOR(ACC, LANES) LOOSE_SUMS __attribute__((aligned(sizeof(ACC))));
 typedef VECTOR(RESULT, LANES) LOOSE_RESULTS __attribute__((aligned(sizeof(RESULT))));
+#define LOAD_SUMS(p) (*(__global const LOOSE_SUMS *)(p))
 #define STORE_SUMS(v, p) (*(__global LOOSE_SUMS *)(p) = (v))
 #define STORE_RESULTS(v, p) (*(__global LOOSE_RESULTS *)(p) = CONVERT_TO(RESULT)(v))
 #define NEIGHBOURS(p) (*(__global const LOOSE *)(p))
 #define MASK_NEIGHBOURS(p) (*(__global const LOOSE_MASK *)(p))
 #else
+#define LOAD_SUMS(p) VECTOR(vload, LANES)(0, p)
 #define STORE_SUMS(v, p) VECTOR(vstore, LANES)(v, 0, p)
 #define STORE_RESULTS(v, p) VECTOR(vstore, LANES)(CONVERT_TO(RESULT)(v), 0, p)
 #define NEIGHBOURS(p) VECTOR(vload, LANES)(0, p)
@@ -333,10 +335,27 @@ __kernel void columns(__global const T *a, long a_start, __global const uchar *m
 #endif
 
 // Sums over chunks, which one of the other kernels has stored: out[i, j] is the sum of a[i, c, j] over c < n.
+// On a CPU LANES of them at a time.
 __kernel void totals(__global const ACC *a, long outer, long n, long width, __global ACC *out, long out_start, long last)
 {
-    for (long i = get_global_id(0); i < outer * width; i += get_global_size(0)) {
-        __global const ACC *p = a + i / width * n * width + i % width;
+#if STREAMS
+    long vectors = width / LANES, rest = width % LANES;
+    FOR_TASKS (t, outer * vectors) {
+        long index = t / vectors, j = t % vectors * LANES, o = out_start + index * width + j;
+        RUNNING sum = START;
+        for (long c = 0; c < n; c++)
+            sum = added(sum, LOAD_SUMS(a + (index * n + c) * width + j));
+        if (last)
+            STORE_RESULTS(value(sum) + (SUMS)0, (__global RESULT *)out + o);
+        else
+            STORE_SUMS(value(sum), out + o);
+    }
+#else
+    long rest = width;
+#endif
+    for (long k = get_global_id(0); k < outer * rest; k += get_global_size(0)) {
+        long index = k / rest, j = width - rest + k % rest, i = index * width + j;
+        __global const ACC *p = a + index * n * width + j;
         ACC sum = p[0];
 #if FLOATING
         ACC lost = 0;
