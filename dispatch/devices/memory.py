@@ -89,6 +89,11 @@ class Pool:
         for buffers in list(self._idle.values()):
             buffers.clear()
 
+    def close(self) -> None:
+        """Let all idle buffers go, and keep none from now on."""
+        self._limit = 0
+        self.trim()
+
 
 def rounded(nbytes: int) -> int:
     """Return the size of buffer for a request: the next of `STEPS` sizes between powers of two."""

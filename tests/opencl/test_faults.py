@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pyopencl as cl
+import pyopencl.array
 import pytest
 from dispatch_opencl import runtime as runtime_module
 from dispatch_opencl.faults import DeviceError, KernelBuildError
@@ -18,36 +19,100 @@ from .conftest import failure, guise
 A, SPECTRUM = laplacian(40, 41)
 
 
+@pytest.fixture
+def buffers(monkeypatch):
+    """Return the buffers of this test that live, by their class."""
+
+    class Counted(cl.Buffer):
+        live = 0
+
+        def __init__(self, *arguments, **keywords):
+            super().__init__(*arguments, **keywords)
+            Counted.live += 1
+
+        def __del__(self):
+            Counted.live -= 1
+
+    monkeypatch.setattr(cl, "Buffer", Counted)
+    return Counted
+
+
 @pytest.fixture(params=["streams", "groups"])
-def fresh(request):
+def fresh(request, buffers):
     """A backend that nobody has used yet, so that a test may break its device."""
     backend = guise() if request.param == "streams" else guise(kind="gpu", streams=False, group=64, unified=False)
     backend.probe()
     return backend
 
 
-def solves(backend):
+def leaked(buffers, runtime):
+    """Return how many buffers there are but those that a device keeps for the next call."""
+    idle = sum(len(some) for some in runtime.pool._idle.values())
+    return buffers.live - idle - len(runtime._constants)
+
+
+def total(backend):
+    """Add up ones in several passes, with outer axes and a mask."""
+    ones = np.ones((3, 70_000), np.float32)
+    assert list(dispatch.sum(ones, 1, where=ones > 0, backend=backend)) == [70_000] * 3
+
+
+def solve(backend):
     np.testing.assert_allclose(dispatch.eigsh(A, 4, which="SA", backend=backend)[0], SPECTRUM[:4], rtol=1e-11)
 
 
-def test_a_failed_allocation_in_the_middle_of_a_solution(fresh, monkeypatch):
+NO_MEMORY = (cl.status_code.MEM_OBJECT_ALLOCATION_FAILURE, cl.MemoryError)
+LOST = (cl.status_code.OUT_OF_RESOURCES, cl.RuntimeError)
+
+CALLS = {"sum": total, "eigsh": solve}
+
+
+def fails_from(monkeypatch, function, number, *error):
+    """Let a function of PyOpenCL fail from its call of that number on, with a `failure`."""
+    real, calls = getattr(cl, function), []
+
+    def failing(*arguments, **keywords):
+        calls.append(function)
+        if len(calls) >= number:
+            raise failure(*error)
+        return real(*arguments, **keywords)
+
+    monkeypatch.setattr(cl, function, failing)
+
+
+def test_a_failed_allocation_in_the_middle_of_a_solution(fresh, buffers, monkeypatch):
     runtime = fresh.runtime("opencl:0")
+    solve(fresh)
+    assert leaked(buffers, runtime) == 0
 
     def exhaust(state):
         if state.iteration == 3:
             runtime.pool.trim()
-            monkeypatch.setattr(cl, "Buffer", refuse)
+            fails_from(monkeypatch, "Buffer", 1, *NO_MEMORY)
 
-    def refuse(*arguments, **keywords):
-        raise failure(cl.status_code.MEM_OBJECT_ALLOCATION_FAILURE, cl.MemoryError)
-
-    with pytest.raises(
-        MemoryError, match=r"opencl:0 has not enough memory: .*; free arrays on the device, solve a small"
+    with (
+        monkeypatch.context() as monkeypatch,
+        pytest.raises(
+            MemoryError, match=r"opencl:0 has not enough memory: .*; free arrays on the device, solve a small"
+        ),
     ):
         dispatch.eigsh(A, 4, which="SA", callback=exhaust, backend=fresh)
-    assert runtime.pool.in_use == 0
-    monkeypatch.undo()
-    solves(fresh)
+    assert runtime.pool.in_use == leaked(buffers, runtime) == 0
+    solve(fresh)
+    assert leaked(buffers, runtime) == 0
+    assert fresh.runtime("opencl:0") is runtime
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_failed_allocation_for_a_sum(fresh, buffers, monkeypatch, number):
+    runtime = fresh.runtime("opencl:0")
+    with monkeypatch.context() as broken:
+        fails_from(broken, "Buffer", number, *NO_MEMORY)
+        with pytest.raises(MemoryError, match="opencl:0 has not enough memory"):
+            total(fresh)
+    assert runtime.pool.in_use == leaked(buffers, runtime) == 0
+    total(fresh)
+    assert leaked(buffers, runtime) == 0
     assert fresh.runtime("opencl:0") is runtime
 
 
@@ -70,63 +135,120 @@ def test_a_full_pool_is_emptied_before_an_allocation_fails(fresh, monkeypatch):
     assert (memory.nbytes, runtime.pool.idle_bytes) == (1 << 21, 0)
 
 
-@pytest.mark.parametrize("operation", ["sum", "eigsh"])
-def test_a_lost_context(fresh, monkeypatch, operation):
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("function", "number"), [("enqueue_nd_range_kernel", 1), ("enqueue_nd_range_kernel", 2), ("enqueue_copy", 1)]
+)
+def test_a_lost_context(fresh, buffers, monkeypatch, call, function, number):
+    before = buffers.live
+    with monkeypatch.context() as broken:
+        fails_from(broken, function, number, *LOST)
+        with pytest.raises(DeviceError, match=r"opencl:0 failed: .*; the next call starts it afresh"):
+            CALLS[call](fresh)
+    runtime = fresh._runtimes[fresh._devices["opencl:0"]]
+    assert runtime.lost
+    assert runtime.pool.in_use == leaked(buffers, runtime) == 0
+    del runtime
+    for again in CALLS.values():
+        again(fresh)
     runtime = fresh.runtime("opencl:0")
+    assert not runtime.lost
+    assert leaked(buffers, runtime) == before == 0
 
-    def lost(*arguments):
-        raise failure(cl.status_code.OUT_OF_RESOURCES, cl.RuntimeError)
 
-    monkeypatch.setattr(cl, "enqueue_nd_range_kernel", lost)
-    with pytest.raises(DeviceError, match=r"opencl:0 failed: .*; the next call starts it afresh"):
-        if operation == "sum":
-            dispatch.sum(np.ones(1000), backend=fresh)
-        else:
-            dispatch.eigsh(A, 4, which="SA", backend=fresh)
+def test_a_lost_context_of_the_callers(fresh, buffers, monkeypatch):
+    queue = cl.CommandQueue(cl.Context([fresh.runtime("opencl:0").device]))
+    a = cl.array.to_device(queue, np.ones((3, 70_000), np.float32))
+    dispatch.sum(a, 1, backend=fresh)
+    before = leaked(buffers, fresh._on_queues[queue])
+    with monkeypatch.context() as broken:
+        fails_from(broken, "enqueue_nd_range_kernel", 1, *LOST)
+        with pytest.raises(DeviceError, match=r"opencl:0 failed: .*; the next call starts it afresh"):
+            dispatch.sum(a, 1, backend=fresh)
+    runtime = fresh._on_queues[queue]
+    assert runtime.lost
     assert runtime.pool.in_use == 0
-    monkeypatch.undo()
-    assert dispatch.sum(np.ones(1000), backend=fresh) == 1000
-    solves(fresh)
-    assert fresh.runtime("opencl:0") is not runtime
+    assert leaked(buffers, runtime) == 1  # the operand's
+    del runtime
+    assert list(dispatch.sum(a, 1, backend=fresh).get()) == [70_000] * 3
+    assert leaked(buffers, fresh._on_queues[queue]) == before
 
 
-def test_a_compiler_that_rejects_a_kernel(fresh, monkeypatch):
-    monkeypatch.setattr(runtime_module, "source", lambda file: "__kernel void rows() { this is no C; }")
-    with pytest.raises(
-        KernelBuildError, match=r"(?s)opencl:0: the compiler of .*, rejected sum\.cl with .*undeclared identifier"
-    ):
-        dispatch.sum(np.ones(1000), backend=fresh)
-    assert fresh.runtime("opencl:0").pool.in_use == 0
-    monkeypatch.undo()
-    assert dispatch.sum(np.ones(1000), backend=fresh) == 1000
+def test_a_device_that_does_not_start(fresh, buffers, monkeypatch):
+    with monkeypatch.context() as broken:
+        fails_from(broken, "Context", 1, *LOST)
+        with pytest.raises(DeviceError, match=r"opencl:0 failed: .*; the next call starts it afresh"):
+            total(fresh)
+    assert buffers.live == 0
+    total(fresh)
 
 
-def test_a_build_is_shared_by_threads(fresh, monkeypatch):
+@pytest.mark.parametrize("call", CALLS)
+def test_a_compiler_that_rejects_a_kernel(fresh, buffers, monkeypatch, call):
+    with monkeypatch.context() as broken:
+        broken.setattr(runtime_module, "source", lambda file: "__kernel void rows() { this is no C; }")
+        with pytest.raises(
+            KernelBuildError,
+            match=r"(?s)opencl:0: the compiler of .*, driver .*, rejected \w+\.cl with the options "
+            r".*undeclared identifier.*use backend='cpu'",
+        ):
+            CALLS[call](fresh)
+    runtime = fresh.runtime("opencl:0")
+    assert runtime.pool.in_use == leaked(buffers, runtime) == 0
+    CALLS[call](fresh)
+    assert leaked(buffers, runtime) == 0
+
+
+def test_a_device_without_double_precision(buffers):
+    backend = guise(fp64=False)
+    backend.probe()
+    runtime = backend.runtime("opencl:0")
+    single = A.astype(np.float32)
+    for _ in range(2):
+        with pytest.raises(dispatch.UnsupportedCallError, match="no double precision, and a sum in float64 needs it"):
+            dispatch.sum(np.ones(1000), backend=backend)
+        with pytest.raises(dispatch.UnsupportedCallError, match="no double precision, and float64 needs it; convert A"):
+            dispatch.eigsh(A, 4, which="SA", backend=backend)
+        total(backend)
+        w = dispatch.eigsh(single, 4, which="LA", backend=backend)[0]
+        np.testing.assert_allclose(w, SPECTRUM[-4:], rtol=1e-5)
+        assert runtime.pool.in_use == leaked(buffers, runtime) == 0
+
+
+def test_64_threads_at_once(fresh, buffers, monkeypatch):
     builds = []
     build = runtime_module.Runtime._build
     monkeypatch.setattr(runtime_module.Runtime, "_build", lambda self, *key: builds.append(key) or build(self, *key))
-    results = []
-    threads = [
-        threading.Thread(target=lambda: results.append(dispatch.sum(np.arange(5000), backend=fresh))) for _ in range(64)
-    ]
+    start, done = threading.Barrier(64), []
+
+    def run(call):
+        start.wait()
+        call(fresh)
+        done.append(call)
+
+    threads = [threading.Thread(target=run, args=(solve if n % 16 == 0 else total,)) for n in range(64)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert results == [5000 * 4999 // 2] * 64
+    assert len(done) == 64
     assert len(builds) == len(set(builds))
-    assert fresh.runtime("opencl:0").pool.in_use == 0
+    runtime = fresh.runtime("opencl:0")
+    assert runtime.pool.in_use == leaked(buffers, runtime) == 0
+    total(fresh)
 
 
-def test_an_exception_in_a_callback_leaves_no_buffers(fresh):
+def test_an_exception_in_a_callback_leaves_no_buffers(fresh, buffers):
     def stop(state):
         if state.iteration == 2:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         dispatch.eigsh(A, 4, which="SA", callback=stop, backend=fresh)
-    assert fresh.runtime("opencl:0").pool.in_use == 0
-    solves(fresh)
+    runtime = fresh.runtime("opencl:0")
+    assert runtime.pool.in_use == leaked(buffers, runtime) == 0
+    solve(fresh)
+    assert leaked(buffers, runtime) == 0
 
 
 FORKED = """

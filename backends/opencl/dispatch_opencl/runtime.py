@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import threading
 import warnings
@@ -59,17 +60,23 @@ class Runtime:
         self.plans: dict[Any, Any] = {}
         """Plans of sums, by the arguments of the call."""
         self._programs: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
+        self._typed: set[Any] = set()
+        """Kernels whose arguments' types PyOpenCL knows, which makes passing them cheaper."""
+        self._constants: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self.pool = Pool(self._create, traits.memory // IDLE_SHARE)
         with self.guard:
             self.context = cl.Context([device]) if queue is None else queue.context
             self.queue = cl.CommandQueue(self.context, device) if queue is None else queue
         self._out_of_order = bool(self.queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE)
-        self._typed: set[Any] = set()
-        """Kernels whose arguments' types PyOpenCL knows, which makes passing them cheaper."""
-        self._constants: dict[tuple[tuple[int, ...], ...], Any] = {}
-        self.pool = Pool(self._create, 0 if self._out_of_order else traits.memory // IDLE_SHARE)
+        if self._out_of_order:
+            self.pool.close()
 
     def _abandon(self) -> None:
+        """Let go what was kept for later calls, which start the device afresh."""
         self.lost = True
+        for kept in (self.plans, self.launches, self._constants):
+            kept.clear()
+        self.pool.close()
 
     def kernel(self, file: str, name: str, options: Sequence[str] = ()) -> Any:
         """Return a kernel of a source file, built with `options` on the first request.
@@ -92,17 +99,22 @@ class Runtime:
         # -w: a loop that a compiler does not unroll is no news to the user.
         flags = ["-w", *options, f"-DFP64={int(self.traits.fp64)}", f"-DGROUP={self.traits.group}"]
         program = cl.Program(self.context, source(file))
+        rejected = ""
         try:
             with warnings.catch_warnings():
                 # A log is written by some compilers for a success, too.
                 warnings.simplefilter("ignore", cl.CompilerWarning)
                 program.build(flags, devices=[self.device])
         except cl.Error as error:
+            rejected = str(error)
+        if rejected:
+            # PyOpenCL's error refers to itself by its frames, and by what called these to the buffers of this call.
+            gc.collect()
             raise KernelBuildError(
                 f"{self.name}: the compiler of {self.device.platform.name.strip()}, driver "
-                f"{self.device.driver_version}, rejected {file} with the options {' '.join(flags)}: {error}. "
+                f"{self.device.driver_version}, rejected {file} with the options {' '.join(flags)}: {rejected}. "
                 "Update the driver, or use backend='cpu'"
-            ) from error
+            )
         logger.debug("%s: built %s with %s", self.name, file, " ".join(flags))
         return {kernel.function_name: kernel for kernel in program.all_kernels()}
 
