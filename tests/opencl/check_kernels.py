@@ -22,7 +22,7 @@ import numpy as np
 SIZES = (1, 63, 130)
 """Rows of the eigensolver's blocks."""
 
-MANY = (((1030, 9), 1), ((1030, 2, 9), 1), ((65, 1030), 0))
+MANY = (((1030, 9), 1), ((1030, 2, 9), 1), ((130, 1030), 0))
 """Shapes of more sums than a launch has groups on a CPU, and the axis that is added up, for each of the kernels."""
 
 
