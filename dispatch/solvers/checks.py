@@ -12,7 +12,7 @@ from scipy.linalg import LinAlgError, cholesky
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
-from dispatch.solvers.problem import EigenProblem
+from dispatch.solvers.problem import EigenProblem, Operand
 
 ROUNDING = 1000
 """Asymmetry that passes as rounding, in units of the matrix's precision times its largest element."""
@@ -28,34 +28,18 @@ def check_values(problem: EigenProblem, products: bool = True) -> None:
     ``xᴴ(A y)`` and ``(A x)ᴴ y`` differ for random x and y, with probability one, unless it is Hermitian. Without
     `products` nothing is asked of operators.
     """
-    sizes = {}
-    for name, operand in (("A", problem.A), ("M", problem.M)):
-        if operand is None or (isinstance(operand, LinearOperator) and not products):
-            continue
-        if isinstance(operand, LinearOperator):
-            asymmetry, size = _probe(operand, problem)
-        else:
-            check_finite(name, operand.data if isinstance(operand, csr_array) else operand)
-            asymmetry, size = _compare(operand)
-        # An operator may be declared in single precision where the problem is double; half is computed in double.
-        eps = np.finfo(operand.dtype).eps if np.dtype(operand.dtype).char in "fF" else problem.eps
-        if asymmetry > ROUNDING * eps * size:
-            adjective, adjoint = ("Hermitian", ".conj().T") if problem.dtype.kind == "c" else ("symmetric", ".T")
-            cause = ""
-            how = f"{name} and its transpose differ by {asymmetry:.3g}, where the largest element is {size:.3g}"
-            if isinstance(operand, LinearOperator):
-                how = (
-                    f"for random vectors x and y of length 1, xᴴ({name} y) and ({name} x)ᴴ y differ by "
-                    f"{asymmetry:.3g}, where {name} x has the length {size:.3g}"
-                )
-            if isinstance(operand, LinearOperator) and asymmetry <= ROUNDING * float(np.finfo(np.float32).eps) * size:
-                cause = "; give it the dtype float32 if its products are no more accurate than that"
-            raise ValueError(
-                f"{name} is not {adjective}: {how}; use ({name} + {name}{adjoint}) / 2 if it ought to be, "
-                f"or scipy.sparse.linalg.eigs for the eigenvalues of a nonsymmetric matrix{cause}"
-            )
-        sizes[name] = size
+    given = {name: operand for name, operand in (("A", problem.A), ("M", problem.M)) if operand is not None}
+    sizes = {
+        name: _symmetric(name, operand, problem)
+        for name, operand in given.items()
+        if not isinstance(operand, LinearOperator)
+    }
     _check_scale(sizes, problem)
+    check_definite(problem)
+    if products:
+        operators = {name: operand for name, operand in given.items() if name not in sizes}
+        sizes |= {name: _symmetric(name, operand, problem) for name, operand in operators.items()}
+        _check_scale(sizes, problem)
     size = sizes.get("A", 0.0)
     if problem.sigma and problem.M is None and abs(problem.sigma) * problem.eps > problem.n * size > 0.0:
         raise ValueError(
@@ -63,7 +47,33 @@ def check_values(problem: EigenProblem, products: bool = True) -> None:
             "that all are equally far to working precision; use which='LA' or 'SA' without sigma for an end of the "
             "spectrum"
         )
-    check_definite(problem)
+
+
+def _symmetric(name: str, operand: Operand, problem: EigenProblem) -> float:
+    """Return the size of a matrix, or raise ValueError unless it is finite and symmetric, or Hermitian."""
+    if isinstance(operand, LinearOperator):
+        asymmetry, size = _probe(operand, problem)
+    else:
+        check_finite(name, operand.data if isinstance(operand, csr_array) else operand)
+        asymmetry, size = _compare(operand)
+    # An operator may be declared in single precision where the problem is double; half is computed in double.
+    eps = np.finfo(operand.dtype).eps if np.dtype(operand.dtype).char in "fF" else problem.eps
+    if asymmetry > ROUNDING * eps * size:
+        adjective, adjoint = ("Hermitian", ".conj().T") if problem.dtype.kind == "c" else ("symmetric", ".T")
+        cause = ""
+        how = f"{name} and its transpose differ by {asymmetry:.3g}, where the largest element is {size:.3g}"
+        if isinstance(operand, LinearOperator):
+            how = (
+                f"for random vectors x and y of length 1, xᴴ({name} y) and ({name} x)ᴴ y differ by "
+                f"{asymmetry:.3g}, where {name} x has the length {size:.3g}"
+            )
+        if isinstance(operand, LinearOperator) and asymmetry <= ROUNDING * float(np.finfo(np.float32).eps) * size:
+            cause = "; give it the dtype float32 if its products are no more accurate than that"
+        raise ValueError(
+            f"{name} is not {adjective}: {how}; use ({name} + {name}{adjoint}) / 2 if it ought to be, "
+            f"or scipy.sparse.linalg.eigs for the eigenvalues of a nonsymmetric matrix{cause}"
+        )
+    return size
 
 
 def _check_scale(sizes: dict[str, float], problem: EigenProblem) -> None:

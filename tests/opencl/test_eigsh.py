@@ -38,6 +38,22 @@ def test_double_precision_is_refused_where_there_is_none():
         dispatch.eigsh(random_symmetric(300), k=3, backend=BACKENDS["streams, no fp64"])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
+@pytest.mark.parametrize("arguments", [dict(which="SA"), dict(sigma=0.3)])
+def test_the_same_seed_gives_the_same_start_as_on_the_cpu(arguments, dtype):
+    A = random_symmetric(600, dtype=dtype)
+
+    def start(seed, backend):
+        seen = []
+        dispatch.eigsh(A, 3, rng=seed, backend=backend, callback=seen.append, tol=1e-2, **arguments)
+        return seen[0].ritz_values
+
+    close = {"rtol": 1e4 * np.finfo(dtype).eps, "atol": 1e4 * np.finfo(dtype).eps}
+    for seed in (0, 7):
+        np.testing.assert_allclose(start(seed, BACKENDS["streams"]), start(seed, "cpu"), **close)
+    assert not np.allclose(start(0, "cpu"), start(7, "cpu"), **close)
+
+
 def test_info_names_the_device():
     A, _ = laplacian(30, 31)
     info = dispatch.eigsh(A, k=4, which="SA", return_info=True, backend="opencl")[2]

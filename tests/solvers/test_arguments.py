@@ -244,3 +244,35 @@ def test_a_preconditioner_that_lapack_leaves_aside_is_reported(asked):
     for name in ("auto", "none", None):
         info = dispatch.eigsh(A[:60, :60], 3, preconditioner=name, return_info=True)[2]
         assert info.reason == "n = 60 is small against 5 vectors"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        dict(k=0),
+        dict(which="LR"),
+        dict(mode="other"),
+        dict(v0=np.ones(3)),
+        dict(ncv=2),
+        dict(maxiter=0),
+        dict(tol=np.nan),
+        dict(sigma=np.inf),
+        dict(M=np.eye(3)),
+        dict(M=-sp.eye_array(400)),
+        dict(M=sp.eye_array(400) * np.nan),
+        dict(OPinv=np.eye(400)),
+        dict(Minv=np.eye(400)),
+        dict(preconditioner="ilu"),
+        dict(preconditioner=np.eye(3)),
+        dict(callback=3),
+        dict(rng="x"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_refused_before_the_first_product(arguments):
+    def product(x):
+        raise AssertionError("a product was asked for")
+
+    operator = sla.LinearOperator((400, 400), matvec=product, matmat=product, dtype=float)
+    with pytest.raises((TypeError, ValueError)):
+        dispatch.eigsh(**{"A": operator, "k": 3, **arguments})

@@ -1,12 +1,15 @@
 """`eigsh` in many threads, after a fork, and interrupted."""
 
+import gc
 import os
 import signal
 import threading
+import tracemalloc
 import weakref
 
 import numpy as np
 import pytest
+import scipy.sparse.linalg as sla
 from dispatch_cpu import parallel
 
 import dispatch
@@ -82,6 +85,38 @@ def test_an_interrupt_leaves_a_process_that_works():
     finally:
         signal.signal(signal.SIGINT, before)
     np.testing.assert_allclose(dispatch.eigsh(A, 5, which="SA")[0], SPECTRUM[:5], rtol=1e-11)
+
+
+@pytest.mark.parametrize("arguments", [dict(which="SA"), dict(which="LM"), dict(sigma=0.0), dict(which="SA", M=2 * A)])
+def test_an_interrupt_ends_a_run_at_once_and_leaves_nothing_behind(arguments):
+    n, m = A.shape[0], 5 + 3
+    # A shell may have started this process with interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    products = 0
+
+    def product(X):
+        nonlocal products
+        products += 1
+        if products == 9:
+            signal.raise_signal(signal.SIGINT)
+        return A @ X
+
+    operator = sla.LinearOperator(A.shape, matvec=product, matmat=product, dtype=float)
+    dispatch.eigsh(sla.aslinearoperator(A), 5, tol=1e-2, backend="cpu", **arguments)  # loads what it needs
+    threads, errors = threading.enumerate(), np.geterr()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            dispatch.eigsh(operator, 5, backend="cpu", **arguments)
+        gc.collect()
+        left = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+        signal.signal(signal.SIGINT, before)
+    assert products == 9
+    assert (threading.enumerate(), np.geterr()) == (threads, errors)
+    assert left < n * m * 8 / 2  # less than a block
 
 
 def test_the_whole_spectrum_warning_points_at_the_caller():

@@ -1,7 +1,13 @@
 """What `eigsh` promises whatever the matrix: clusters, scales, precision floors, repeatability, memory."""
 
+import contextlib
 import gc
+import os
+import random
+import signal
+import sys
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -10,6 +16,7 @@ import scipy.sparse.linalg as sla
 from dispatch_cpu import kernels
 
 import dispatch
+from dispatch.solvers import multigrid
 
 from .problems import components, laplacian, random_symmetric
 from .test_eigsh import wanted
@@ -166,19 +173,68 @@ def test_the_floor_of_an_inaccurate_operator_is_reported():
     np.testing.assert_allclose(w, spectrum[:4], atol=100 * noise)
 
 
+CALLS = {
+    "iterated": {},
+    "at a shift": dict(sigma=1.3),
+    "generalized": dict(M=sp.diags_array(np.linspace(1, 2, 420)), which="SA"),
+    "multigrid, where it is installed": dict(which="SA", preconditioner="amg" if multigrid.available() else "auto"),
+    "dense": dict(k=200),
+    "out of range": dict(A=laplacian(20, 21)[0] * 1e-310),
+    "not symmetric": dict(A=sp.triu(laplacian(20, 21)[0])),
+    "unconverged": dict(maxiter=1, preconditioner=None),
+    "stopped": dict(callback=lambda state: True),
+    "failed": dict(preconditioner=lambda R: R * np.nan, which="SA"),
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_no_global_state_is_changed(case):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def state():
+        return (
+            np.geterr(),
+            np.geterrcall(),
+            list(warnings.filters),
+            [str(part) for part in np.random.get_state()],
+            random.getstate(),
+            np.get_printoptions(),
+            threadpoolctl.threadpool_info(),
+            signal.getsignal(signal.SIGINT),
+            sys.getrecursionlimit(),
+            dict(os.environ),
+            os.getcwd(),
+        )
+
+    A, _ = laplacian(20, 21)
+    dispatch.eigsh(A, 4, sigma=1.3, backend="cpu")  # what is imported for the first time is no change of state
+    with np.errstate(over="ignore", under="raise", divide="print"):  # others than the defaults
+        before = state()
+        with contextlib.suppress(ValueError, dispatch.NoConvergence):
+            dispatch.eigsh(**{"A": A, "k": 4, "backend": "cpu", **CALLS[case]})
+        after = state()
+    assert after == before
+
+
 @pytest.mark.parametrize(
-    ("generalized", "blocks", "dtype"), [(False, 13, np.float64), (False, 13, np.float32), (True, 19, np.float64)]
+    ("generalized", "which", "blocks", "dtype"),
+    [
+        (False, "SA", 13, np.float64),
+        (False, "SA", 13, np.float32),
+        (False, "LM", 14, np.float64),
+        (True, "SA", 19, np.float64),
+    ],
 )
-def test_memory_is_a_fixed_number_of_blocks(generalized, blocks, dtype):
+def test_memory_is_a_fixed_number_of_blocks(generalized, which, blocks, dtype):
     A = laplacian(120, 121)[0].astype(dtype)
     n, m = A.shape[0], 10 + 5
     M = sp.diags_array(np.linspace(1, 2, n)).tocsr() if generalized else None
-    dispatch.eigsh(A, k=10, M=M, which="SA", tol=1e-2)
+    dispatch.eigsh(A, k=10, M=M, which=which, tol=1e-2)
     kernels.wait()  # compilers need memory of their own, also those that other tests have left in the background
     gc.collect()
     tracemalloc.start()
     try:
-        dispatch.eigsh(A, k=10, M=M, which="SA", tol=1e-3)
+        dispatch.eigsh(A, k=10, M=M, which=which, tol=1e-3)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
