@@ -204,7 +204,9 @@ def lobpcg(
             continue
         pending = np.flatnonzero(~accurate)
         if len(pending) == 0:
-            pending = np.arange(k)  # rounding errors of one kind or the other: none is certain to be accurate
+            # Rounding errors, or other vectors of the same span, left one inaccurate: those that are nearest to that.
+            excess = norms[:k] / limits[:k]
+            pending = np.flatnonzero(DRIFT * excess >= min(excess.max(), 1.0))
         # Where there is room for them, the best guards get residuals too: the last wanted vectors converge sooner then.
         room = setting.block - len(pending) if len(pending) < k else 0
         active = np.concatenate([pending, k + np.flatnonzero(norms[k:] > limits[k:])[:room]])

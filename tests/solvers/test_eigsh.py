@@ -217,6 +217,14 @@ def test_a_run_that_does_not_converge_raises_with_what_did():
         dispatch.eigsh(A, k=10, which="SA", callback=lambda state: state.iteration == 2)
 
 
+@pytest.mark.parametrize("factor", [1e-12, 1e100])
+def test_a_residual_that_is_inaccurate_when_computed_anew_leaves_room_for_guards(factor):
+    # Whether the run's own residuals are within their limits then is up to rounding: it may not cost an iteration.
+    A, _ = laplacian(25, 25)
+    counts = [dispatch.eigsh(c * A, 10, tol=1e-8, return_info=True)[2].iterations for c in (1.0, factor)]
+    assert counts[0] == counts[1]
+
+
 def test_smallest_magnitude_of_a_matrix_without_negative_eigenvalues():
     for A in (components(6, 100), laplacian(20, 21)[0], laplacian(20, 21)[0].toarray()):
         w, v = dispatch.eigsh(A, k=8, which="SM")
