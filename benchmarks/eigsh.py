@@ -2,6 +2,11 @@
 
 Run as ``python benchmarks/eigsh.py``; ``--help`` lists the options. Prints Markdown tables. Wall seconds are minima
 over the repeats; "right" counts the wanted eigenvalues that were found, against exact or independent references.
+
+It can be run in pieces: ``--problems``, ``--solvers`` and ``--only`` choose one, ``--record FILE`` adds what was
+measured to a file, a line of JSON each, and ``--tables FILE`` prints the tables of all of them. Of two records of the
+same run the later one counts.
+
 PyAMG and PRIMME are used where they are installed.
 BLAS has one thread, with which ARPACK is fastest on small matrices; ours uses all cores for its own products.
 """
@@ -9,14 +14,16 @@ BLAS has one thread, with which ARPACK is fastest on small matrices; ours uses a
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -33,6 +40,18 @@ LARGE_PROBLEMS = ("3-D Laplacian 60³", "3-D Laplacian 100³")
 LARGE = 100_000
 """Order from which only what is in reach runs: ours and the factorisation."""
 
+LABELS = (
+    "SciPy eigsh (ARPACK)",
+    "SciPy eigsh, shift-invert",
+    "dispatch.eigsh",
+    "dispatch.eigsh, AMG",
+    "dispatch.eigsh, Chebyshev-Jacobi",
+    "SciPy lobpcg",
+    "SciPy lobpcg, PyAMG",
+    "PRIMME",
+)
+"""The solvers, in the order of the tables; ratios are to the first."""
+
 COLUMNS = "| solver | seconds | ratio to ARPACK | applications | iterations | residual / norm | right |"
 
 
@@ -46,6 +65,9 @@ class Answer:
     iterations: int | None = None
     note: str = ""
 
+
+Record: TypeAlias = dict[str, Any]
+"""What is known of one row of a table: which ``table``, the names that make the ``row``, and the figures."""
 
 Solver = Callable[[Problem, float], Answer]
 """Takes a problem and the residual norm to reach."""
@@ -167,12 +189,16 @@ def residual(p: Problem, answer: Answer) -> float:
     return float((np.linalg.norm(R, axis=0) / np.linalg.norm(v, axis=0)).max())
 
 
-def compare(name: str, p: Problem, repeats: int, only: str) -> None:
-    """Print the table of one problem."""
+def chosen(label: str, asked: Sequence[str]) -> bool:
+    """Return whether a name is asked for, by itself or by a part of it; without any, all are."""
+    return not asked or label in asked or any(part in label for part in asked if part not in LABELS)
+
+
+def compare(name: str, repeats: int, asked: Sequence[str]) -> Iterator[Record]:
+    """Run the solvers on one problem, in turns."""
+    p = PROBLEMS[name]()
     norm = float(sla.norm(p.A, 1))
-    print(f"\n### {name}\n\nn = {p.A.shape[0]}, {p.A.nnz} stored, k = {p.k}, residual {p.accuracy:.0e} of the norm\n")
-    print(COLUMNS + "\n" + "|---" * COLUMNS.count(" | ") + "|---|")
-    candidates = [(label, solver) for label, solver in solvers(p) if only in label]
+    candidates = [(label, solver) for label, solver in solvers(p) if chosen(label, asked)]
     seconds: dict[str, float] = {}
     answers: dict[str, Answer | str] = {}
     for _ in range(repeats):
@@ -186,50 +212,100 @@ def compare(name: str, p: Problem, repeats: int, only: str) -> None:
             except Exception as error:  # noqa: BLE001 - a peer that fails is a result
                 answers[label] = f"{type(error).__name__}: {error}"[:80].replace("\n", " ")
             seconds[label] = min(time.perf_counter() - start, seconds.get(label, np.inf))
+    about = f"n = {p.A.shape[0]}, {p.A.nnz} stored, k = {p.k}, residual {p.accuracy:.0e} of the norm"
     for label, _ in candidates:
-        answer = answers[label]
-        if isinstance(answer, str):
-            print(f"| {label} | {seconds[label]:.2f} | {answer} | | | | |")
+        yield {
+            "table": "problems",
+            "row": [name, label],
+            "about": about,
+            "seconds": seconds[label],
+            **measured(p, answers[label], p.accuracy * norm, norm),
+        }
+
+
+def measured(p: Problem, answer: Answer | str, target: float, norm: float) -> Record:
+    """Return what an answer is worth, or why there is none."""
+    if isinstance(answer, str):
+        return {"error": answer}
+    return {
+        "applications": answer.applications,
+        "iterations": answer.iterations,
+        "residual": residual(p, answer) / norm,
+        "right": right(p, answer.values, target),
+        "k": p.k,
+        "note": answer.note,
+    }
+
+
+def print_problems(records: Sequence[Record]) -> None:
+    """Print a table for each problem."""
+    for name in PROBLEMS:
+        rows = {r["row"][1]: r for r in records if r["table"] == "problems" and r["row"][0] == name}
+        if not rows:
             continue
-        ratio = f"{seconds[label] / seconds[candidates[0][0]]:.3f}" if "ARPACK" in candidates[0][0] else ""
-        print(
-            f"| {label}{f' ({answer.note})' if answer.note else ''} | {seconds[label]:.3f} | {ratio} | "
-            f"{answer.applications or ''} | {answer.iterations or ''} | {residual(p, answer) / norm:.1e} | "
-            f"{right(p, answer.values, p.accuracy * norm)}/{p.k} |",
-            flush=True,
-        )
+        print(f"\n### {name}\n\n{next(iter(rows.values()))['about']}\n")
+        print(COLUMNS + "\n" + "|---" * COLUMNS.count(" | ") + "|---|")
+        base = rows.get(LABELS[0], {}).get("seconds")
+        for label in sorted(rows, key=LABELS.index):
+            r = rows[label]
+            ratio = f"{r['seconds'] / base:.3f}" if base else ""
+            if "error" in r:
+                print(f"| {label} | {r['seconds']:.2f} | {r['error']} | | | | |")
+                continue
+            note = f" ({r['note']})" if r["note"] else ""
+            print(
+                f"| {label}{note} | {r['seconds']:.3f} | {ratio} | "
+                f"{r['applications'] or ''} | {r['iterations'] or ''} | {r['residual']:.1e} | {r['right']}/{r['k']} |"
+            )
 
 
-def real_matrices(folder: Path) -> None:
-    """Print what it takes to solve each matrix in a folder, both solvers called without options but `k` and `which`."""
-    print("\n### Real matrices, k = 10, tol = 0: ours / ARPACK\n")
-    print("| matrix | n | which | right | seconds | applications | residual / norm |\n|---|---|---|---|---|---|---|")
-    solvers = {"ours": ours_by_default, "ARPACK": arpack_by_default}
-    seconds, failed, wrong = (dict.fromkeys(solvers, 0.0) for _ in range(3))
+def real_matrices(folder: Path, only: Sequence[str]) -> Iterator[Record]:
+    """Solve each matrix in a folder, both solvers called without options but `k` and `which`."""
     for path in sorted(folder.glob("*.npz")):
+        if only and path.stem not in only:
+            continue
         for which in ("SA", "LA", "LM"):
             p = stored(path, which)
             norm = float(sla.norm(p.A, 1))
-            cells = []
-            for name, solver in solvers.items():
+            for name, solver in (("ours", ours_by_default), ("ARPACK", arpack_by_default)):
                 start = time.perf_counter()
-                answer = None
+                answer: Answer | str = "fails"
                 with suppress(sla.ArpackError):
                     answer = solver(p)
                 taken = time.perf_counter() - start
-                seconds[name] += taken
-                if answer is None:
-                    failed[name] += 1
-                    cells.append(("fails", f"{taken:.3f}", "", ""))
-                    continue
-                found = right(p, answer.values, 1e-10 * norm)
-                wrong[name] += found < p.k
-                size = f"{residual(p, answer) / norm:.0e}"
-                cells.append((f"{found}", f"{taken:.3f}", f"{answer.applications}", size))
-            columns = " | ".join(" / ".join(pair) for pair in zip(*cells, strict=True))
-            print(f"| {path.stem} | {p.A.shape[0]} | {which} | {columns} |", flush=True)
-    for name in solvers:
-        print(f"\n{name}: {seconds[name]:.1f} s, {failed[name]:g} runs failed, {wrong[name]:g} returned a wrong set.")
+                yield {
+                    "table": "matrices",
+                    "row": [path.stem, which, name],
+                    "n": p.A.shape[0],
+                    "seconds": taken,
+                    **measured(p, answer, 1e-10 * norm, norm),
+                }
+
+
+def print_matrices(records: Sequence[Record]) -> None:
+    """Print one table of all matrices, ours and ARPACK in each cell."""
+    rows = {tuple(r["row"]): r for r in records if r["table"] == "matrices"}
+    if not rows:
+        return
+    print("\n### Real matrices, k = 10, tol = 0: ours / ARPACK\n")
+    print("| matrix | n | which | right | seconds | applications | residual / norm |\n|---|---|---|---|---|---|---|")
+    for name, which in sorted({row[:2] for row in rows}, key=lambda row: (row[0], ("SA", "LA", "LM").index(row[1]))):
+        both = [rows.get((name, which, solver), {}) for solver in ("ours", "ARPACK")]
+        cells = [
+            (
+                str(r.get("right", r.get("error", ""))),
+                f"{r['seconds']:.3f}" if r else "",
+                str(r.get("applications", "")),
+                f"{r['residual']:.0e}" if "residual" in r else "",
+            )
+            for r in both
+        ]
+        columns = " | ".join(" / ".join(pair) for pair in zip(*cells, strict=True))
+        print(f"| {name} | {max(r.get('n', 0) for r in both)} | {which} | {columns} |")
+    for solver in ("ours", "ARPACK"):
+        of = [r for row, r in rows.items() if row[2] == solver]
+        failed, wrong = sum("error" in r for r in of), sum(r.get("right", r.get("k")) != r.get("k") for r in of)
+        print(f"\n{solver}: {sum(r['seconds'] for r in of):.1f} s, {failed} runs failed, {wrong} returned a wrong set.")
 
 
 def ours_by_default(p: Problem) -> Answer:
@@ -245,8 +321,8 @@ def arpack_by_default(p: Problem) -> Answer:
     return Answer(w, v, A.count)
 
 
-def multiplicities(seeds: int) -> None:
-    """Print in how many of the runs a member of the wanted set is missing, at tolerances relative to the norm."""
+def multiplicities(seeds: int) -> Iterator[Record]:
+    """Count the runs in which a member of the wanted set is missing, at tolerances relative to the norm."""
     graph = components(6, 500)
     block = grid_laplacian(20, 21)[0]
     cases = {
@@ -255,8 +331,6 @@ def multiplicities(seeds: int) -> None:
         "graph of 6 components": (graph, np.linalg.eigvalsh(graph.toarray())),
         "three equal blocks": (sp.csr_array(sp.block_diag([block] * 3)), np.repeat(grid_laplacian(20, 21)[1], 3)),
     }
-    print(f"\n### Runs of {seeds} with a wanted eigenvalue missing, k = 10\n\n| matrix | tol / norm | ours | ARPACK |")
-    print("|---|---|---|---|")
     for name, (A, w) in cases.items():
         norm = float(sla.norm(A, 1))
         for accuracy in (1e-3, 1e-5, 1e-7, 1e-9):
@@ -268,35 +342,77 @@ def multiplicities(seeds: int) -> None:
                     with suppress(sla.ArpackNoConvergence):
                         values = np.sort(solver(A, 10, which="SA", tol=tol, rng=seed)[0])
                     missed[i] += not (abs(values - w[:10]) <= 2e-2 * w[9]).all()
-            print(f"| {name} | {accuracy:.0e} | {missed[0]} | {missed[1]} |", flush=True)
+            yield {"table": "multiplicities", "row": [name, f"{accuracy:.0e}"], "seeds": seeds, "missed": missed}
+
+
+def print_multiplicities(records: Sequence[Record]) -> None:
+    """Print in how many runs members are missing."""
+    rows = [r for r in records if r["table"] == "multiplicities"]
+    if rows:
+        print(f"\n### Runs of {rows[0]['seeds']} with a wanted eigenvalue missing, k = 10\n")
+        print("| matrix | tol / norm | ours | ARPACK |\n|---|---|---|---|")
+    for r in rows:
+        print(f"| {' | '.join(r['row'])} | {' | '.join(map(str, r['missed']))} |")
+
+
+def read(file: Path) -> list[Record]:
+    """Return the records of a file, the last one of each row."""
+    records = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+    return list({(r["table"], *r["row"]): r for r in records}.values())
+
+
+def print_tables(records: Sequence[Record]) -> None:
+    """Print the tables of all that was recorded."""
+    print_problems(records)
+    print_matrices(records)
+    print_multiplicities(records)
 
 
 def main() -> None:
     """Print what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--problems", nargs="*", help="parts of their names; by default all below 100,000 unknowns")
-    parser.add_argument("--solver", default="", help="part of a solver's name: run only those")
+    parser.add_argument("--solvers", nargs="*", default=[], help=f"names, or parts of names, of {', '.join(LABELS)}")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--data", type=Path, help="folder of matrices with their spectra")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="matrices with their spectra")
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="which of these matrices")
     parser.add_argument("--multiplicities", type=int, metavar="SEEDS", help="count missed members of clusters")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="add what is measured to a file")
+    parser.add_argument(
+        "--tables", type=Path, metavar="FILE", help="print the tables of such a file, and measure nothing"
+    )
     options = parser.parse_args()
+    if options.tables:
+        print_tables(read(options.tables))
+        return
     warnings.simplefilter("ignore")
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"NumPy {np.__version__}, SciPy {scipy.__version__}"
     )
     dispatch.eigsh(grid_laplacian(60, 60)[0], 10, which="SA")  # the first call in a process loads the kernels
-    for name, make in PROBLEMS.items():
+    names = [
+        name
+        for name in PROBLEMS
         if (
-            any(part in name for part in options.problems)
-            if options.problems is not None
-            else not name.startswith(LARGE_PROBLEMS)
-        ):
-            compare(name, make(), options.repeats, options.solver)
+            not name.startswith(LARGE_PROBLEMS)
+            if options.problems is None
+            else any(part in name for part in options.problems)
+        )
+    ]
+    pieces = [compare(name, options.repeats, options.solvers) for name in names]
     if options.data:
-        real_matrices(options.data)
+        pieces.append(real_matrices(options.data, options.only))
     if options.multiplicities:
-        multiplicities(options.multiplicities)
+        pieces.append(multiplicities(options.multiplicities))
+    for piece in pieces:
+        records = []
+        for record in piece:
+            records.append(record)
+            if options.record:  # at once: a piece that is cut short leaves what it has
+                with options.record.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(record) + "\n")
+        print_tables(records)
 
 
 if __name__ == "__main__":
