@@ -4,18 +4,23 @@ Run as ``python benchmarks/sum.py``; ``--full`` takes every dtype, layout and si
 cases whose "dtype, layout, bytes" a regular expression matches, ``--plot FILE`` draws size against GB/s, a line a
 library. Each figure is the median of rounds in which everybody takes a turn. Bytes are those of the memory that has to
 be touched: of every second element, all; of a mask, its own as well.
+
+A long run goes in pieces: with ``--results FILE`` and ``--seconds N`` it ends after about N seconds, and the same
+command again takes what is not in the file yet. What it prints at its end, and draws, is of all the pieces.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -145,7 +150,16 @@ def peers(a: np.ndarray, arguments: dict[str, Any]) -> dict[str, Callable[[], ob
             found["pyopencl"] = lambda: pyopencl.array.sum(device).get()
     except ImportError:
         pass
-    return found
+    return {name: function for name, function in found.items() if _works(function)}
+
+
+def _works(function: Callable[[], object]) -> bool:
+    """Whether a peer takes the sum: each has dtypes and layouts that it refuses, by errors of its own."""
+    try:
+        function()
+    except Exception:  # noqa: BLE001
+        return False
+    return True
 
 
 def _queue(pyopencl: Any, kept: dict[str, Any] = {}) -> Any:  # noqa: B006 - one queue for the run
@@ -195,67 +209,108 @@ def cases(full: bool) -> Iterator[tuple[str, str, int]]:
             yield "float32", "(n, 100), axis 1", size
 
 
-def main() -> None:
-    """Print a line a case: GB/s, the ratio to NumPy's speed and to the bandwidth, and the same of the peers."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true", help="every dtype, layout and size")
-    parser.add_argument("--only", metavar="PATTERN", default="", help='regular expression for "dtype, layout, bytes"')
-    parser.add_argument("--plot", help="write a picture: size against GB/s")
-    parser.add_argument("--peers", action="store_true", help="measure numexpr, bottleneck, torch and pyopencl too")
-    parser.add_argument("--rounds", type=int, default=9)
-    options = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {cores()} of {os.cpu_count()} cores, NumPy {np.__version__}")
-    print(f"{'dtype':10} {'layout':20} {'bytes':>10} {'GB/s':>8} {'/numpy':>7} {'/limit':>7}")
-    lines: dict[str, dict[int, float]] = {}
-    slower = []
-    with ThreadPoolExecutor(cores()) as pool:
-        for dtype, layout, size in cases(options.full):
-            if not re.search(options.only, f"{dtype}, {layout}, {size}"):
-                continue
-            vector = elements(dtype, size)
-            try:
-                a, arguments, nbytes = LAYOUTS[layout](vector)
-            except (ValueError, ZeroDivisionError):
-                continue
-            if a.size == 0:
-                continue
-            limit = reader(vector, pool)
-            timed = {
-                "limit": limit,
-                "numpy": lambda a=a, k=arguments: np.sum(a, **k),
-                "dispatch": lambda a=a, k=arguments: dispatch.sum(a, **k),
-            }
-            for _ in range(kernels.SMALL_SUMS + 1 if size < 1 << 16 else 1):  # small sums ask for kernels late
-                timed["dispatch"]()
-            kernels.wait()
-            timed |= peers(a, arguments) if options.peers else {}
-            taken = medians(timed, options.rounds)
-            speed = {name: (size if name == "limit" else nbytes) / seconds / 1e9 for name, seconds in taken.items()}
-            to_numpy = taken["numpy"] / taken["dispatch"]
-            others = "  ".join(f"{name} {speed[name] / speed['limit']:.2f}" for name in timed if name not in FIXED)
-            print(
-                f"{dtype:10} {layout:20} {size:10d} {speed['dispatch']:8.3f} {to_numpy:7.2f}"
-                f" {speed['dispatch'] / speed['limit']:7.2f}   {others}",
-                flush=True,
-            )
-            if to_numpy < 1 / 1.05:
-                slower.append(f"{dtype} {layout} {size}: {1 / to_numpy:.2f}")
-            if (dtype, layout) == ("float32", "contiguous"):
-                for name, gigabytes in speed.items():
-                    lines.setdefault(name, {})[size] = gigabytes
-    print(f"slower than 1.05 times NumPy: {len(slower)}", *slower, sep="\n  ")
-    if options.plot:
-        draw(lines, options.plot)
-
-
 FIXED = ("limit", "numpy", "dispatch")
 """What is always measured."""
 
+TOLERATED = 1.05
+"""Times NumPy's time above which a case is listed at the end."""
 
-def draw(lines: dict[str, dict[int, float]], path: str) -> None:
+
+def measure(
+    dtype: str, layout: str, size: int, pool: ThreadPoolExecutor, rounds: int, *, with_peers: bool
+) -> dict[str, Any] | None:
+    """Return a record of a case: the bytes touched and everybody's seconds; None where there is no such array."""
+    vector = elements(dtype, size)
+    try:
+        a, arguments, nbytes = LAYOUTS[layout](vector)
+    except (ValueError, ZeroDivisionError):
+        return None
+    if a.size == 0:
+        return None
+    timed = {
+        "limit": reader(vector, pool),
+        "numpy": lambda: np.sum(a, **arguments),
+        "dispatch": lambda: dispatch.sum(a, **arguments),
+    }
+    for _ in range(kernels.SMALL_SUMS + 1 if size < 1 << 16 else 1):  # small sums ask for kernels late
+        timed["dispatch"]()
+    kernels.wait()
+    timed |= peers(a, arguments) if with_peers else {}
+    return {"dtype": dtype, "layout": layout, "size": size, "bytes": nbytes, "seconds": medians(timed, rounds)}
+
+
+def speeds(record: dict[str, Any]) -> dict[str, float]:
+    """Return GB/s by name; the limit reads the whole vector."""
+    return {
+        name: record["size" if name == "limit" else "bytes"] / seconds / 1e9
+        for name, seconds in record["seconds"].items()
+    }
+
+
+def slowness(record: dict[str, Any]) -> float:
+    """Return our time in NumPy's."""
+    return record["seconds"]["dispatch"] / record["seconds"]["numpy"]
+
+
+def line(record: dict[str, Any]) -> str:
+    """Return the line of a case: GB/s, the ratio to NumPy's speed and to the bandwidth, and the same of the peers."""
+    speed = speeds(record)
+    others = "  ".join(f"{name} {speed[name] / speed['limit']:.2f}" for name in speed if name not in FIXED)
+    return (
+        f"{record['dtype']:10} {record['layout']:20} {record['size']:10d} {speed['dispatch']:8.3f}"
+        f" {1 / slowness(record):7.2f} {speed['dispatch'] / speed['limit']:7.2f}   {others}"
+    )
+
+
+def main() -> None:
+    """Print a line a case, and then those that are slower than NumPy."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="every dtype, layout and size")
+    parser.add_argument("--only", metavar="PATTERN", default="", help='regular expression for "dtype, layout, bytes"')
+    parser.add_argument("--plot", metavar="FILE", help="write a picture: size against GB/s")
+    parser.add_argument("--peers", action="store_true", help="measure numexpr, bottleneck, torch and pyopencl too")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--results", type=Path, metavar="FILE", help="JSON lines: add to them, skip what they have")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no case after so long")
+    options = parser.parse_args()
+    end = time.monotonic() + options.seconds
+    print(f"{platform.processor() or platform.machine()}, {cores()} of {os.cpu_count()} cores, NumPy {np.__version__}")
+    print(f"{'dtype':10} {'layout':20} {'bytes':>10} {'GB/s':>8} {'/numpy':>7} {'/limit':>7}")
+    kept = options.results.read_text().splitlines() if options.results and options.results.exists() else []
+    records = {(r["dtype"], r["layout"], r["size"]): r for r in map(json.loads, kept)}
+    left = 0
+    with ThreadPoolExecutor(cores()) as pool:
+        for case in cases(options.full):
+            if case in records or not re.search(options.only, ", ".join(map(str, case))):
+                continue
+            if time.monotonic() > end:
+                left += 1
+                continue
+            record = measure(*case, pool, options.rounds, with_peers=options.peers)
+            if record is None:
+                continue
+            records[case] = record
+            print(line(record), flush=True)
+            if options.results:
+                with options.results.open("a") as file:
+                    print(json.dumps(record), file=file)
+    slower = sorted((r for r in records.values() if slowness(r) > TOLERATED), key=slowness, reverse=True)
+    print(f"slower than {TOLERATED} times NumPy: {len(slower)} of {len(records)}; not measured yet: {left}")
+    for record in slower:
+        print(f"  {slowness(record):5.2f}  {record['dtype']:10} {record['layout']:20} {record['size']:10d}")
+    if options.plot:
+        draw(records.values(), options.plot)
+
+
+def draw(records: Iterable[dict[str, Any]], path: str) -> None:
     """Draw bytes against GB/s of a contiguous float32 sum."""
     from matplotlib.figure import Figure
 
+    lines: dict[str, dict[int, float]] = {}
+    for record in records:
+        if (record["dtype"], record["layout"]) == ("float32", "contiguous"):
+            for name, speed in speeds(record).items():
+                lines.setdefault(name, {})[record["size"]] = speed
     axes = (figure := Figure(layout="constrained")).subplots()
     for name, points in lines.items():
         sizes = sorted(points)
