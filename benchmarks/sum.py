@@ -274,6 +274,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no case after so long")
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
+    dispatch.set_default("cpu")
     print(f"{platform.processor() or platform.machine()}, {cores()} of {os.cpu_count()} cores, NumPy {np.__version__}")
     print(f"{'dtype':10} {'layout':20} {'bytes':>10} {'GB/s':>8} {'/numpy':>7} {'/limit':>7}")
     kept = options.results.read_text().splitlines() if options.results and options.results.exists() else []

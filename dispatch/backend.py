@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
     from dispatch.operations.call import Call
     from dispatch.solvers import BlockEngine, EigenProblem, EigshResult
 
-__all__ = ["API_VERSION", "Backend", "BackendUnavailableError", "Device", "Profile", "UnsupportedCallError"]
+__all__ = [
+    "API_VERSION",
+    "Backend",
+    "BackendUnavailableError",
+    "Device",
+    "Profile",
+    "UnsupportedCallError",
+]
 
 API_VERSION = 1
 """Version of the contract between the core and its plugins. It changes when a plugin must."""
@@ -169,6 +177,27 @@ class Backend(ABC):
         `initial` and `where` are ``numpy._NoValue`` where the caller left them out.
         """
         raise _lacking("sum", device)
+
+    def prepare_sum(
+        self,
+        a: Any,
+        axis: int | tuple[int, ...] | None,
+        dtype: Any,
+        out: Any,
+        keepdims: bool,
+        initial: Any,
+        where: Any,
+        *,
+        device: Device,
+    ) -> Callable[..., Any]:
+        """Return what runs this sum of a plain NumPy array on `device`, and those like it: where planning takes time.
+
+        Sums are alike whose arrays, `out` and `where` included, are plain and agree in dtype, shape and strides, whose
+        `axis`, `dtype` and `keepdims` are equal and of the same class, and which have an `initial` or not. What is
+        returned takes the arguments of `sum` by position, without the device; the default is `sum` itself. Arguments
+        that are no good are refused when the sum runs, not here.
+        """
+        return functools.partial(self.sum, device=device)
 
     def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:
         """Return the primitives on which the core's LOBPCG solves `problem` on `device`."""

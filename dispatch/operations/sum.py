@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from dispatch import context, tracing
 from dispatch.operations.call import Call, describe
 from dispatch.registry import registry
 from dispatch.request import BackendLike, parse
-from dispatch.selection import Route, residence, select
+from dispatch.selection import residence, select
 
 NO_VALUE: Any = np._NoValue
 """NumPy's own mark for an argument that was left out, so that arguments pass through to NumPy unchanged."""
@@ -75,32 +76,40 @@ def sum(
     np.int64(499999500000)
     """
     # What follows, up to the first return, is on the path of every call: it is written for speed.
-    place: tuple[type, Hashable] | None = None
     if a.__class__ is not _ndarray:
         a = as_operand(a)
-        if a.__class__ is not _ndarray and out is None and where is NO_VALUE and (home := residence(a)) is not None:
-            place = type(a), home  # of a device array
-    # A key holds all that calls have in common that are alike for `supports`.
-    key: tuple[Any, ...] | None = None
-    if a.__class__ is _ndarray or place is not None:
-        request = context.current() if backend is None else parse(backend)
-        key = (request, a.dtype, a.shape, axis, dtype, keepdims, initial is NO_VALUE, place)
-        if out is not None or where is not NO_VALUE:
-            key = _with_arrays(key, out, where)
-        try:
-            route: Route | None = (registry.latest or registry.table()).routes.get(key) if key else None
-        except TypeError:  # an argument that cannot be hashed, such as a list of axes
-            key = None
-        else:
-            if route is not None and not tracing.count:
-                chosen, device = route
-                return chosen.sum(a, axis, dtype, out, keepdims, initial, where, device=device)
+    # A key holds all in which the sums are alike that are prepared together.
+    key: tuple[Any, ...] | None
+    request = context.current() if backend is None else parse(backend)
+    if a.__class__ is _ndarray:
+        key = (request, a.dtype, a.shape, a.strides, axis, dtype, keepdims, keepdims.__class__, initial is NO_VALUE)
+        if axis is not None and axis.__class__ is not int:  # True and 1.0 are equal to 1, but they are no axes
+            key = (*key, axis.__class__, *(map(type, axis) if axis.__class__ is tuple else ()))
+        if out is not None:
+            key = (*key, "out", out.dtype, out.shape, out.strides) if out.__class__ is _ndarray else None
+        if where is not NO_VALUE and key is not None:
+            key = (*key, "where", where.dtype, where.shape, where.strides) if where.__class__ is _ndarray else None
+    elif out is None and where is NO_VALUE and (home := residence(a)) is not None:
+        key = (request, a.dtype, a.shape, axis, dtype, keepdims, initial is NO_VALUE, type(a), home)
+    else:
+        key = None
+    try:
+        run: Run | None = (registry.latest or registry.table()).routes.get(key)
+    except TypeError:  # an argument that cannot be hashed, such as a list of axes
+        key = None
+    else:
+        if run is not None and not tracing.count:
+            return run(a, axis, dtype, out, keepdims, initial, where)
     call = call_of(a, axis, dtype, out, keepdims, initial, where)
-    route, decision = select(call, *context.in_force(backend))
+    (chosen, device), decision = select(call, *context.in_force(backend))
+    if a.__class__ is _ndarray:
+        run = chosen.prepare_sum(a, axis, dtype, out, keepdims, initial, where, device=device)
+    else:
+        run = partial(chosen.sum, device=device)
     if key is not None and not tracing.logging_calls():
-        _keep(key, route)
+        _keep(key, run)
     with tracing.observed(decision, call):
-        return route.backend.sum(a, axis, dtype, out, keepdims, initial, where, device=route.device)
+        return run(a, axis, dtype, out, keepdims, initial, where)
 
 
 _LITERALS = frozenset({list, tuple, int, float, complex, bool})
@@ -114,27 +123,20 @@ def as_operand(a: Any) -> Any:
 
 _ndarray = np.ndarray
 
+Run: TypeAlias = Callable[..., Any]
+"""What takes the arguments of a sum by position (`Backend.prepare_sum`)."""
+
 MOST_ROUTES = 4096
-"""Decisions that are kept; beyond that they are taken anew."""
+"""Sums that stay prepared; beyond that they are prepared anew."""
 
 
-def _with_arrays(key: tuple[Any, ...], out: Any, where: Any) -> tuple[Any, ...] | None:
-    """Return the key of a call with `out` or `where`; None where one of them is no plain array."""
-    if where is NO_VALUE:
-        return (*key, out.dtype, out.shape) if out.__class__ is _ndarray else None
-    if where.__class__ is not _ndarray or not (out is None or out.__class__ is _ndarray):
-        return None
-    arrays = (None, None) if out is None else (out.dtype, out.shape)
-    return (*key, *arrays, where.dtype, where.shape)
-
-
-def _keep(key: tuple[Any, ...], route: Route) -> None:
-    """Remember a decision, so that one look-up finds it, for as long as the table of backends is the same."""
+def _keep(key: tuple[Any, ...], run: Run) -> None:
+    """Remember what runs a sum, so that one look-up finds it, for as long as the table of backends is the same."""
     routes = registry.table().routes
     if key[0].reusable:
         if len(routes) >= MOST_ROUTES:
             routes.clear()
-        routes[key] = route
+        routes[key] = run
 
 
 def call_of(a: Any, axis: Any, dtype: Any, out: Any, keepdims: bool, initial: Any, where: Any) -> Call:

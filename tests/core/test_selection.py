@@ -333,6 +333,34 @@ def test_decisions_for_device_arrays_are_kept_where_their_residence_is_known(reg
         assert dispatch.sum(second) == "owner:1"
 
 
+def test_a_backend_prepares_sums_that_are_alike_once(register):
+    asked = []
+
+    def prepare_sum(a, axis, dtype, out, keepdims, initial, where, *, device):
+        asked.append((a.shape, a.strides, axis))
+        return lambda a, axis, dtype, out, keepdims, initial, where: (device.name, a[0, 0], axis)
+
+    register("planner").prepare_sum = prepare_sum
+    a = np.arange(6.0).reshape(2, 3)
+    with dispatch.use("planner"):
+        assert dispatch.sum(a, axis=1) == ("planner:0", 0, 1)
+        assert dispatch.sum(a + 1, axis=1) == ("planner:0", 1, 1)
+        assert len(asked) == 1
+        for call in (
+            lambda: dispatch.sum(a.copy("F"), axis=1),
+            lambda: dispatch.sum(a, axis=True),
+            lambda: dispatch.sum(a, axis=1, initial=0),
+            lambda: dispatch.sum(a, axis=1, out=np.zeros(2)),
+            lambda: dispatch.sum(a, axis=1, out=np.zeros(4)[::2]),
+            lambda: dispatch.sum(a, axis=1, where=np.ones((2, 3), bool)),
+            lambda: dispatch.sum(a, axis=1, where=np.ones((1, 3), bool)),
+        ):
+            before = len(asked)
+            call()
+            call()
+            assert len(asked) == before + 1
+
+
 def test_kept_decisions_are_bounded():
     from dispatch.operations.sum import MOST_ROUTES
     from dispatch.registry import registry

@@ -1,29 +1,29 @@
 """Who serves the sums of a test: NumPy, unless the test asks for the compiled kernels."""
 
 import pytest
-from dispatch_cpu import compilation, few_elements, kernels
+from dispatch_cpu import compilation, kernels
 from dispatch_cpu.recipes import Key
+
+from dispatch.registry import registry
 
 
 def take_as_large(monkeypatch):
     """Have all arrays summed as large ones are."""
-    for module in ("few_elements", "sum"):
-        monkeypatch.setattr(f"dispatch_cpu.{module}.MOST", 0)
-        monkeypatch.setattr(f"dispatch_cpu.{module}.NUMPY_BELOW", {})
-    forget_routes(monkeypatch)
+    monkeypatch.setattr("dispatch_cpu.few_elements.MOST", 0)
+    monkeypatch.setattr("dispatch_cpu.numpy_sums.BELOW", {})
+    forget_plans()
 
 
-def forget_routes(monkeypatch):
+def forget_plans():
     """Have it planned anew who sums an array."""
-    monkeypatch.setattr("dispatch_cpu.sum._routes", {})
-    few_elements.few_routes.clear()
+    registry.table().routes.clear()
 
 
 @pytest.fixture(autouse=True)
 def _nothing_compiles_unasked(request, monkeypatch):
     if not {"compiled", "compiler"} & set(request.fixturenames):
         monkeypatch.setattr(kernels, "find", lambda name, recipe, result, masked: None)
-        forget_routes(monkeypatch)
+        forget_plans()
 
 
 @pytest.fixture(scope="session")
@@ -44,11 +44,11 @@ def compiled(monkeypatch, _session_kernels):
 
     monkeypatch.setattr(kernels, "find", find)
     monkeypatch.setattr(kernels, "is_worth_loading", lambda: True)
-    forget_routes(monkeypatch)
+    forget_plans()
 
 
 @pytest.fixture
 def nothing_is_small(monkeypatch):
     """The arrays of the test are summed as large ones are."""
     take_as_large(monkeypatch)
-    forget_routes(monkeypatch)
+    forget_plans()

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 import dispatch
 
-from .conftest import forget_routes, take_as_large
+from .conftest import forget_plans, take_as_large
 from .strategies import FLOATS, INTEGERS, arrays, axes_of, layouts, masks_of
 
 NUMBERS = [*INTEGERS, *FLOATS, ">i4", ">f4", ">c16", "g"]
@@ -108,7 +108,7 @@ def test_kernels_and_numpy_add_in_the_same_order(compiled, nothing_is_small, dty
     by_kernels = dispatch.sum(a, **arguments)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernels, "find", lambda name, recipe, result, masked: None)
-        patch.setattr("dispatch_cpu.sum._routes", {})
+        forget_plans()
         by_numpy = dispatch.sum(a, **arguments)
     np.testing.assert_array_equal(by_kernels, by_numpy)
 
@@ -127,6 +127,7 @@ FEW_SHAPES = {
     recipes.ROWS: [(70, 4), (5, 17), (3, 300), (1, 40)],
     recipes.COLUMNS: [(40, 3), (33, 5), (20, 1100), (1, 7), (300, 1)],
     recipes.CUBES: [(2, 33, 5), (4, 5, 40), (3, 1, 7), (5, 300, 1)],
+    recipes.SLABS: [(2, 33, 5), (70, 5, 40), (3, 1, 7), (5, 4, 300), (40, 1, 257)],
 }
 
 
@@ -135,9 +136,10 @@ FEW_SHAPES = {
 def test_kernels_for_few_floats_add_in_the_same_order(compiled, layout, chars):
     rng, kernel, result = np.random.default_rng(7), kernels.find(*recipes.few_key(layout, *chars)), np.dtype(chars[1])
     for shape in FEW_SHAPES[layout]:
-        a = (rng.standard_normal((*shape, 2)) @ [1, 1j if chars[0] in "FD" else 0]).astype(chars[0], copy=False)
+        a = rng.standard_normal((*shape, 2)) @ [1, 1j if chars[0] in "FD" else 0]
+        a = a.astype("e").view("H") if chars[0] == "H" else a.astype(chars[0], copy=False)
         views = [a]
-        if layout in (recipes.ALL, recipes.ROWS) and chars[0] in "fd":
+        if layout in (recipes.ALL, recipes.ROWS):
             views += [a[..., ::-1], a[::-1, ...], a[..., ::2], a[..., ::3], np.broadcast_to(a[..., :1], a.shape), a.T]
         for x in views:
             np.testing.assert_array_equal(kernel(x), few_elements.sum_by_numpy(layout, result, x))
@@ -153,10 +155,69 @@ def test_few_floats_have_the_same_bits_before_a_kernel_is_ready(compiled, form, 
     arguments = {"initial": 0.1} if form == "with initial" else {"where": a > 0} if form == "masked" else {}
     arguments |= {"axis": 0} if form == "matrix" else {}
     by_kernel = dispatch.sum(shaped, **arguments)
-    assert few_elements.few_routes
-    forget_routes(monkeypatch)
+    forget_plans()
     monkeypatch.setattr(kernels, "find", lambda name, recipe, result, masked: None)
     np.testing.assert_array_equal(dispatch.sum(shaped, **arguments), by_kernel)
+
+
+@pytest.mark.parametrize("dtype", ["f", "d"])
+def test_sums_of_four_neighbours_are_written_past_the_cache_too(compiled, dtype):
+    a = np.random.default_rng(4).standard_normal((2**20 + 5, 4)).astype(dtype)
+    a[-9:] = np.nan
+    x = a.astype("d")
+    expected = ((x[:, 0] + x[:, 2]) + (x[:, 1] + x[:, 3])).astype(dtype)
+    np.testing.assert_array_equal(dispatch.sum(a, axis=1), expected)
+    np.testing.assert_array_equal(dispatch.sum(a[1:], axis=1), expected[1:])
+    a[:] = np.finfo(dtype).max
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        assert np.isinf(dispatch.sum(a, axis=1)).all()
+
+
+@pytest.mark.parametrize("step", [-1, 2, -2, 3, 7])
+@pytest.mark.parametrize("dtype", ["F", "D"])
+def test_complex_vectors_of_any_stride_are_read_where_they_are(compiled, nothing_is_small, dtype, step):
+    values = np.random.default_rng(4).standard_normal((2, 300_000)).astype(dtype.lower())
+    a = np.empty(values.shape[1], dtype)
+    a.real, a.imag = values
+    x = a[::step]
+    for part in (x, x[:1000]):
+        expected = dispatch.sum(part.copy() if step > 0 else part[::-1].copy())
+        np.testing.assert_array_equal(dispatch.sum(part), expected)
+
+
+def test_a_sum_that_was_prepared_takes_no_argument_that_is_merely_equal():
+    a = np.ones((2, 3))
+    for right, wrong in ((1, True), ((0, 1), (0, True)), (1, 1.0)):
+        dispatch.sum(a, axis=right)
+        with pytest.raises(TypeError):
+            dispatch.sum(a, axis=wrong)
+    dispatch.sum(a, axis=1, keepdims=True)
+    with pytest.raises(TypeError):
+        dispatch.sum(a, axis=1, keepdims=1.0)
+
+
+@pytest.mark.parametrize("dtype", ["f", "d", "F", "l"])
+def test_a_sum_that_was_prepared_heeds_each_out_and_initial(compiled, dtype):
+    a = np.arange(60).reshape(20, 3).astype(dtype)
+    wide = np.zeros((3, 2), dtype)
+    for out in (np.empty(3, dtype), wide[:, 0], np.empty(3, dtype)[::-1]):
+        assert dispatch.sum(a, axis=0, out=out) is out
+        np.testing.assert_array_equal(out, a.sum(axis=0))
+    assert not wide[:, 1].any()
+    for initial in (1, 2.0, -3, True, np.float32(4)):
+        for start in (initial, initial):
+            np.testing.assert_array_equal(dispatch.sum(a, axis=0, initial=start), np.sum(a, axis=0, initial=start))
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="output array is read-only"):
+        dispatch.sum(a, axis=0, out=out)
+
+
+@pytest.mark.parametrize(("element", "result"), [("?", "d"), ("b", "f"), ("H", "f"), ("i", "d"), ("I", "d")])
+def test_integers_that_floats_hold_are_summed_exactly(compiled, element, result):
+    top = np.iinfo(element).max if element != "?" else 1
+    a = np.full(70_000, top, element)
+    assert dispatch.sum(a, dtype=result) == np.dtype(result).type(70_000 * int(top))
+    assert dispatch.sum(a, dtype=result).dtype == result
 
 
 def test_float32_vectors_of_zeros_and_of_nothing(compiled):

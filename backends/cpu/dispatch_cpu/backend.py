@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 from dispatch.backend import Backend, Device, Profile
 from dispatch.devices import on_cuda
 from dispatch_cpu.parallel import cores
-from dispatch_cpu.sum import NO_VALUE, sum_array
+from dispatch_cpu.sum import NO_VALUE, plan_sum, sum_array
 
 if TYPE_CHECKING:
     from dispatch.operations.call import Call
@@ -72,6 +72,21 @@ class CpuBackend(Backend):
             return sum_array(np.asarray(a), axis, dtype, out, keepdims, initial, where)
         # Subclasses and sparse matrices have sums of their own, not all of which know keepdims.
         return np.sum(a, axis, dtype, out, keepdims or NO_VALUE, initial, where)
+
+    def prepare_sum(
+        self,
+        a: Any,
+        axis: int | tuple[int, ...] | None,
+        dtype: Any,
+        out: Any,
+        keepdims: bool,
+        initial: Any,
+        where: Any,
+        *,
+        device: Device,
+    ) -> Callable[..., Any]:
+        """Return what sums arrays like `a`: NumPy itself, or what has been planned for their layout."""
+        return plan_sum(a, axis, dtype, out, keepdims, initial, where)
 
     def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:
         """Return the NumPy and Numba primitives for `problem`."""

@@ -1,20 +1,18 @@
-"""Sums of so few elements that what counts is the call: one of NumPy's, or one of a compiled ufunc."""
+"""Sums of so few elements that what counts is the call: that of a compiled ufunc."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from math import prod
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dispatch.reduction import Reduction
 from dispatch_cpu import kernels, recipes, summation
 from dispatch_cpu.signals import signal
-
-NUMPY_BELOW = dict.fromkeys("?bBhHiI", 1 << 14) | dict.fromkeys("lLqQd", 1 << 20) | {"D": 1 << 19}
-"""Elements, by character of the dtype, below which no kernel is faster where NumPy adds accurately in that dtype."""
 
 MOST = 1 << 16
 """Floats that are few."""
@@ -22,188 +20,185 @@ MOST = 1 << 16
 UNASKED = 2048
 """Elements below which a sum asks for its kernel only if there have been many such (`kernels.is_worth_loading`)."""
 
-BUFFERED = 1 << 14
-"""Elements below which NumPy adds in pairs although it casts them: it does so in buffers, of which these fill two."""
-
-ACCUMULATORS = {"e": "d", "f": "d", "d": "d", "F": "D", "D": "D"}
-"""In what few floats are added, by the characters of dtypes."""
+Change = Callable[[Any], Any]
+"""What makes one array of another."""
 
 
-def numpy_is_accurate(a: NDArray[Any], axis: Any, char: str, *, masked: bool) -> bool:
-    """Whether NumPy adds in the dtype `char` exactly, or in pairs, or 16 elements at most.
+class FewSums:
+    """What sums few elements: a compiled ufunc between two changes of shape or dtype, and until then NumPy.
 
-    It adds in pairs along the innermost axis in memory alone, and where there is no mask.
-    """
-    if char not in "dD":
-        return char not in "efF"
-    if type(axis) is int and -a.ndim <= axis < a.ndim:
-        return (a.strides[axis] == a.itemsize and not masked) or a.shape[axis] <= summation.SERIAL
-    return ((a.ndim == 1 or (axis is None and a.flags.forc)) and not masked) or a.size <= summation.SERIAL
-
-
-def numpy_takes(a: NDArray[Any], axis: Any, dtype: Any, out: Any, initial: Any, where: Any) -> bool:
-    """Whether the sum is of so few elements that none is faster than NumPy's, and as accurate."""
-    if not (out is None or out.__class__ is np.ndarray):
-        return False
-    own = a.dtype.char
-    is_plain = dtype is None and initial is where is np._NoValue
-    if is_plain and out is not None and own in "dD" and out.dtype.char == own:
-        return False  # out= changes no bit, and without it a ufunc or a kernel may add
-    if dtype is None:
-        char = own if out is None else out.dtype.char
-    else:
-        try:
-            char = np.dtype(dtype).char
-        except TypeError:
-            return True  # the words of the error are NumPy's
-    masked = where is not np._NoValue
-    most = UNASKED if masked else BUFFERED if char in "dD" and char != own else NUMPY_BELOW.get(char, 0)
-    return a.size < 2 or (char in NUMPY_BELOW and a.size < most and numpy_is_accurate(a, axis, char, masked=masked))
-
-
-Few = tuple[int, Callable[[NDArray[Any]], Any]]
-"""Elements below which arrays are few, and what sums them."""
-
-ROUTES = 4096
-"""How many routes are remembered."""
-
-few_routes: dict[Any, Few] = {}
-"""How few elements are summed, by what they have in common: what `plan_few` takes for a key."""
-
-
-def plan_few(key: tuple[str, int, bool, Any, bool], a: NDArray[Any]) -> Few:
-    """Return how few elements like those of `a` are summed; there are never few where this is not the way.
-
-    Parameters
+    Attributes
     ----------
-    key : tuple
-        The characters of the dtypes of `a` and of the result, one if they are the same; the number of dimensions;
-        whether `a` is C-contiguous; the axis; whether it stays in the result.
-    a : array
-        Elements, one or more.
+    take : callable
+        Returns the sum of an array. It is replaced when the ufunc is ready.
+    take_into : callable
+        Writes it into another, if `writes` says that it can.
     """
-    chars, *_, axis, keepdims = key
-    route, is_final = _plan(a, axis, keepdims, chars[-1])
-    if is_final:
-        if len(few_routes) >= ROUTES:
-            few_routes.clear()
-        few_routes[key] = route
-    return route
+
+    __slots__ = ("_after", "_before", "_chars", "_is_small", "_layout", "_stand_in", "take", "take_into")
+
+    def __init__(self, layout: str, chars: str, before: Sequence[Change], after: Sequence[Change], size: int) -> None:
+        self._layout, self._chars, self._is_small = layout, chars, size < UNASKED
+        self._before, self._after = before, after
+        self._stand_in = _chained(before, partial(sum_by_numpy, layout, np.dtype(chars[1])), after)
+        self.take: Change = self._take_first
+        self.take_into: Callable[[Any, Any], Any] = self._take_first_into
+
+    def writes(self, out: NDArray[Any]) -> bool:
+        """Whether the ufunc writes sums as they have to be in arrays like `out`."""
+        return not self._after and bool(out.ndim) and out.flags.c_contiguous and out.dtype.char == self._chars[1]
+
+    def _take_first(self, a: NDArray[Any]) -> Any:
+        return self.take(a) if self._is_ready() else self._stand_in(a)
+
+    def _take_first_into(self, a: NDArray[Any], out: NDArray[Any]) -> Any:
+        return self.take_into(a, out) if self._is_ready() else np.positive(self._stand_in(a), out)
+
+    def _is_ready(self) -> bool:
+        """Whether the ufunc has taken the place of what adds in its order."""
+        if self._is_small and not kernels.is_worth_loading():
+            return False
+        compiled = kernels.find(*recipes.few_key(self._layout, *self._chars))
+        if compiled is None:
+            return False
+        self.take_into = _chained_into(self._before, compiled)
+        self.take = _chained(self._before, compiled, self._after)
+        return True
 
 
-def _plan(a: NDArray[Any], axis: Any, keepdims: bool, result: str) -> tuple[Few, bool]:
-    """Return the route, and whether it is for good: until a kernel is ready, NumPy adds in its order."""
-    char, numpy = a.dtype.char, partial(np.add.reduce, axis=axis, keepdims=keepdims)
-    if result == char and a.ndim == 0:
-        return (MOST, numpy), True
-    if result == char and char in NUMPY_BELOW:
-        along_memory = a.ndim < 2 or (
-            a.flags.c_contiguous and (axis is None or (a.ndim > 2 and axis in (-1, a.ndim - 1)))
-        )
-        if along_memory or char not in "dD":
-            return (NUMPY_BELOW[char], numpy), True
-    if char == "e" and result in "efd":
-        (most, of_wider), is_final = _plan(_widened(a), axis, keepdims, "d" if result == "e" else result)
-        if result == "e":
-            return (most, lambda x: of_wider(_widened(x)).astype(np.float16)), is_final
-        return (most, lambda x: of_wider(_widened(x))), is_final
-    axes = _axes(a.ndim, axis)
-    if char + result not in recipes.FEW or axes is None:
-        return (0, numpy), True
-    layout, shaped = _layout(a, axes, keepdims)
-    if shaped is None:
-        return (0, numpy), True
-    add, is_final = _find(layout, char + result, a.size)
-    take = shaped(add)
-    if result == char and char in "dD" and axis.__class__ is int and not (a.ndim == 2 and a.flags.c_contiguous):
-        return (MOST, partial(_numpy_or, take, numpy, axis)), is_final
-    return (MOST, take), is_final
+def _chained(before: Sequence[Change], add: Change, after: Sequence[Change]) -> Change:
+    """Return one function for several that follow each other."""
+    if not (before or after):
+        return add
+    if len(before) == 1 and not after:
+        change = before[0]
+        return lambda a: add(change(a))
+
+    def take(a: Any) -> Any:
+        for change in before:
+            a = change(a)
+        a = add(a)
+        for change in after:
+            a = change(a)
+        return a
+
+    return take
 
 
-def _numpy_or(take: Any, numpy: Any, axis: int, a: NDArray[Any]) -> Any:
-    """Return the sum by NumPy where it adds in pairs or few, and otherwise by `take`."""
-    return (numpy if a.strides[axis] == a.itemsize or a.shape[axis] <= summation.SERIAL else take)(a)
+def _chained_into(before: Sequence[Change], add: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return one function for several that follow each other, the last of which writes into an array."""
+    if not before:
+        return add
+
+    def take_into(a: Any, out: Any) -> Any:
+        for change in before:
+            a = change(a)
+        return add(a, out)
+
+    return take_into
 
 
-def _widened(a: NDArray[Any]) -> NDArray[Any]:
-    """Return a contiguous copy of float16 in float32."""
-    return a.astype(np.float32, order="C")
+LAYOUTS = {"R": recipes.ALL, "RK": recipes.COLUMNS, "KR": recipes.ROWS, "KRK": recipes.CUBES, "RKR": recipes.SLABS}
+"""The ufunc for contiguous memory, by what is done with each axis: reduced or kept, neighbours of one kind as one."""
+
+DIRECT = {
+    (1, 0): recipes.ALL,
+    (2, 0): recipes.COLUMNS,
+    (2, 1): recipes.ROWS,
+    (3, 1): recipes.CUBES,
+    (3, 0, 2): recipes.SLABS,
+}
+"""The ufunc for contiguous arrays as they are, by their number of dimensions and the axes to sum over."""
 
 
-def _layout(a: NDArray[Any], axes: tuple[int, ...], keepdims: bool) -> tuple[str, Any]:
-    """Return the ufunc's signature for arrays like `a`, and what makes of the ufunc a function that sums them."""
-    ndim, contiguous, is_complex = a.ndim, a.flags.c_contiguous, a.dtype.kind == "c"
-    if len(axes) == ndim:
-        if ndim == 1 and not keepdims and (contiguous or not is_complex):
-            return recipes.ALL, lambda add: add
-        return recipes.ALL, lambda add: partial(_sum_all, add, keepdims)
-    if ndim == 2 and contiguous:
-        layout = recipes.ROWS if axes == (1,) else recipes.COLUMNS
-        return layout, lambda add: partial(_keep, add, axes[0]) if keepdims else add
-    if ndim == 2:
-        return recipes.ROWS, lambda add: partial(_sum_matrix, add, axes[0], keepdims)
-    return recipes.CUBES, (lambda add: partial(_sum_axes, add, axes, keepdims)) if contiguous else None
-
-
-def _find(layout: str, chars: str, size: int) -> tuple[Any, bool]:
-    """Return the compiled ufunc, and True, if it is ready, and otherwise what does the same by NumPy."""
-    if size >= UNASKED or kernels.is_worth_loading():
-        compiled = kernels.find(*recipes.few_key(layout, *chars))
-        if compiled is not None:
-            return compiled, True
-    return partial(sum_by_numpy, layout, np.dtype(chars[1])), False
-
-
-def _sum_all(add: Any, keepdims: bool, a: NDArray[Any]) -> Any:
-    """Return the sum of all elements, in the order of memory."""
-    total = add(np.ascontiguousarray(a.ravel("K")))
-    return np.full((1,) * a.ndim, total) if keepdims else total
-
-
-def _keep(add: Any, axis: int, a: NDArray[Any]) -> Any:
-    """Return the sum of a contiguous matrix, as a matrix."""
-    return add(a)[:, None] if axis else add(a)[None]
-
-
-def _sum_matrix(add: Any, axis: int, keepdims: bool, a: NDArray[Any]) -> Any:
-    """Return the sum of a matrix of any strides over axis 0 or 1, by a ufunc that sums along rows."""
-    b = a if axis else a.T
-    sums = add(b.copy() if a.dtype.kind == "c" else b)
-    return sums if not keepdims else sums[:, None] if axis else sums[None]
-
-
-def _sum_axes(add: Any, axes: tuple[int, ...], keepdims: bool, a: NDArray[Any]) -> Any:
-    """Return the sum of a contiguous array over ascending axes."""
-    shape, kept = a.shape, [i for i in range(a.ndim) if i not in axes]
-    first, last = axes[0], axes[-1] + 1
-    if last - first == len(axes):
-        sums = add(a.reshape(prod(shape[:first]), prod(shape[first:last]), prod(shape[last:])))
-    else:
-        columns = prod(shape[i] for i in kept)
-        sums = add(a.transpose(*kept, *axes).reshape(columns, a.size // columns, 1))
-    return sums.reshape([1 if i in axes else n for i, n in enumerate(shape) if keepdims or i not in axes])
-
-
-def is_axis(axis: Any) -> bool:
-    """Whether it is None, an integer, or a tuple of some; True is none."""
-    return (
-        axis is None
-        or axis.__class__ is int
-        or (axis.__class__ is tuple and all(item.__class__ is int for item in axis))
-    )
-
-
-def _axes(ndim: int, axis: int | tuple[int, ...] | None) -> tuple[int, ...] | None:
-    """Return the axes in ascending order, counted from 0; None if there are none, too many, or one twice."""
-    given = tuple(range(ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
-    if not given or any(not -ndim <= item < ndim for item in given):
+def plan_few(a: NDArray[Any], reduction: Reduction) -> FewSums | None:
+    """Return what sums arrays like `a`, with no regard to a mask; None where they are not few, or of no such layout."""
+    if not 0 < a.size < MOST:
         return None
-    axes = tuple(sorted({item % ndim for item in given}))
-    return axes if len(axes) == len(given) else None
+    own, char = str(a.dtype.char), str(reduction.dtype.char)
+    before: list[Change] = []
+    after: list[Change] = []
+    if own == char == "e":  # to Numba, they are integers
+        before = [methodcaller("view", np.uint16)]
+        if not a.dtype.isnative:
+            before.insert(0, methodcaller("astype", np.float16))
+        own, char, after = "H", "d", [_to_half]
+    elif own == "e":
+        before, own = [methodcaller("astype", np.float32)], "f"
+    if own + char not in recipes.FEW:
+        return None
+    arranged = _arrange(a, reduction)
+    if arranged is None:
+        return None
+    layout, to_view, to_shape = arranged
+    return FewSums(layout, own + char, [*to_view, *before], [*to_shape, *after], a.size)
+
+
+def _to_half(sums: Any) -> Any:
+    """Return sums as float16."""
+    return sums.astype(np.float16) if sums.__class__ is np.ndarray else np.float16(sums)
+
+
+def _arrange(a: NDArray[Any], reduction: Reduction) -> tuple[str, list[Change], list[Change]] | None:
+    """Return the ufunc's layout, what makes of `a` what it takes, and of its result that of the sum; None for none."""
+    axes, shape = sorted(reduction.axes), reduction.shape
+    if not a.flags.forc:
+        if len(axes) == a.ndim:
+            return recipes.ALL, [] if a.ndim == 1 else [methodcaller("flatten", "K")], _reshaped((), shape)
+        if a.ndim > 2:
+            return None
+        return recipes.ROWS, [] if axes == [1] else [_transposed], _reshaped((a.shape[1 - axes[0]],), shape)
+    if a.flags.c_contiguous:
+        direct = DIRECT.get((a.ndim, *axes))
+        if direct is not None:
+            return direct, [], _reshaped(tuple(n for i, n in enumerate(a.shape) if i not in axes), shape)
+        return _arrange_contiguous(a.shape, reduction.axes, shape, is_turned=False)
+    turned = frozenset(a.ndim - 1 - axis for axis in reduction.axes)
+    return _arrange_contiguous(a.shape[::-1], turned, shape[::-1], is_turned=True)
+
+
+_transposed = attrgetter("T")
+
+
+def _arrange_contiguous(
+    extents: tuple[int, ...], axes: frozenset[int], shape: tuple[int, ...], *, is_turned: bool
+) -> tuple[str, list[Change], list[Change]] | None:
+    """Return the same for contiguous memory; if it is turned around, so are the axes, and what they are told of."""
+    pattern = ""
+    merged: list[int] = []
+    for axis, extent in enumerate(extents):
+        kind = "R" if axis in axes else "K"
+        if extent == 1:
+            continue
+        if pattern[-1:] == kind:
+            merged[-1] *= extent
+        else:
+            pattern += kind
+            merged.append(extent)
+    if pattern not in LAYOUTS:
+        return None
+    view = tuple(merged)
+    sums = tuple(extent for kind, extent in zip(pattern, view, strict=True) if kind == "K")
+    turned = [_transposed] if is_turned else []
+    turned_back = turned if len(shape) > 1 else []
+    return LAYOUTS[pattern], [*turned, *_reshaped(extents, view)], [*_reshaped(sums, shape), *turned_back]
+
+
+def _reshaped(given: tuple[int, ...], shape: tuple[int, ...]) -> list[Change]:
+    """Return what gives arrays of one shape another."""
+    return [] if given == shape else [methodcaller("reshape", shape)]
 
 
 def sum_by_numpy(layout: str, result: np.dtype[Any], x: NDArray[Any]) -> Any:
     """Return what the ufunc returns, by NumPy."""
+    if layout == recipes.SLABS:
+        rows, outer, inner = x.shape
+        wide = np.dtype(np.complex128 if x.dtype.kind == "c" else np.float64)
+        if inner > summation.LANES:
+            sums = sum_by_numpy(recipes.ROWS, wide, x.reshape(-1, inner)).reshape(rows, outer)
+            return sum_by_numpy(recipes.COLUMNS, result, sums)
+        sums = sum_by_numpy(recipes.COLUMNS, wide, x.reshape(rows, -1)).reshape(outer, inner)
+        return sum_by_numpy(recipes.ROWS, result, sums)
     if layout in (recipes.ALL, recipes.ROWS):
         x = x[..., None]
     if layout in (recipes.ALL, recipes.COLUMNS):
@@ -211,8 +206,11 @@ def sum_by_numpy(layout: str, result: np.dtype[Any], x: NDArray[Any]) -> Any:
     outer, rows, columns = x.shape
     x = np.ascontiguousarray(x if x.strides[1] >= 0 else x[:, ::-1], x.dtype.newbyteorder("="))
     double = np.dtype(np.float64)
+    stage: np.dtype[Any] = double
+    if x.dtype == np.uint16:
+        x, stage = x.view("e"), np.dtype(np.float32)
     parts = x.view(x.real.dtype).reshape(outer, rows, -1)
-    sums = summation.sum_rows(parts, double, double) + 0.0
+    sums = summation.sum_rows(parts, stage, double) + 0.0
     if not np.isfinite(sums).all():
         signal(sums, x)
     with np.errstate(over="ignore"):

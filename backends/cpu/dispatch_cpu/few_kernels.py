@@ -10,7 +10,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.extending import intrinsic, register_jitable
+from numba.extending import intrinsic, overload, register_jitable
 from numba.np.arrayobj import populate_array
 
 from dispatch_cpu import sum_kernels
@@ -57,10 +57,20 @@ def add_up(x, out, outer, rows, columns, outer_step, row_step, order):
     stripe = width if lanes > 1 else min(width, most_columns)
     numbers = (outer_stride, row_stride, column_stride, rows, width, lanes, serial * lanes, rows, 1, stripe, 1)
     plan, memory, sums = np.array(numbers), memory_of(x, start), memory_of(out, 0)
-    if width * rows <= most_lanes and width <= 2:
+    if width * rows <= most_lanes and width <= 2 and (outer > 1 or row_stride == width):
         sum_short_rows(memory, None, plan, 0, outer, sums)
     else:
         sum_rows(memory, None, plan, 0, outer * ((width + stripe - 1) // stripe), sums)
+
+
+def wide(like, n):
+    """Return `n` float64, or complex128 if the array `like` is complex."""
+
+
+@overload(wide)
+def _wide(like, n):
+    dtype = numba.complex128 if isinstance(like.dtype, numba.types.Complex) else numba.float64
+    return lambda like, n: np.empty(n, dtype)
 
 
 def functions(*order):
@@ -98,7 +108,28 @@ def functions(*order):
 
         return reduce
 
-    return {"(r)->()": of_all(), "(r,c)->(c)": of_columns(), "(o,r)->(o)": of_rows(), "(o,r,c)->(o,c)": of_cubes()}
+    def of_slabs():
+        def reduce(x, out):  # x is contiguous
+            rows, outer, inner = x.shape
+            size = x.itemsize
+            if inner > order[0]:  # so that no element passes more additions than the whole sum allows
+                sums = wide(x, rows * outer)
+                add_up(x, sums, rows * outer, inner, 1, inner * size, size, order)
+                add_up(sums, out, 1, rows, outer, 0, outer * sums.itemsize, order)
+            else:
+                sums = wide(x, outer * inner)
+                add_up(x, sums, 1, rows, outer * inner, 0, outer * inner * size, order)
+                add_up(sums, out, outer, inner, 1, inner * sums.itemsize, sums.itemsize, order)
+
+        return reduce
+
+    return {
+        "(r)->()": of_all(),
+        "(r,c)->(c)": of_columns(),
+        "(o,r)->(o)": of_rows(),
+        "(o,r,c)->(o,c)": of_cubes(),
+        "(r,o,s)->(o)": of_slabs(),
+    }
 
 
 def sum_few(layout: str, element: str, result: str, *order: int) -> Any:

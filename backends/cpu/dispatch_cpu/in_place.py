@@ -51,7 +51,8 @@ def plan_in_place(
         if width > 1 and column_step != 2:
             return None
         width, column_step = 2 * width, 1
-    if not (width == 1 or row_step == width * column_step or summation.lanes(width) == 1):
+    is_pair = dtype.kind == "c" and width == 2
+    if not (width == 1 or is_pair or row_step == width * column_step or summation.lanes(width) == 1):
         return None
     strides = (outer_step, row_step, column_step)
     return row_sums.plan_jobs(outer, rows, width, strides, recipe, threads=True, result=result)

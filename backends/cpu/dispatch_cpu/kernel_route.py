@@ -18,18 +18,24 @@ from dispatch_cpu.signals import signal
 
 
 class KernelRoute:
-    """The passes over an operand: each sums over one reduced group, the first of them reads the operand itself."""
+    """The passes over an operand: each sums over one reduced group, the first of them reads the operand itself.
+
+    Attributes
+    ----------
+    operation : numpy.dtype
+        The dtype of the sums.
+    """
 
     __slots__ = (
         "_arrange",
         "_corner",
-        "_dtype",
         "_element",
         "_kernels",
         "_passes",
         "_shape",
         "_small",
         "_view",
+        "operation",
     )
 
     def __init__(self, a: NDArray[Any], passes: Sequence[Jobs], reduction: Reduction) -> None:
@@ -42,14 +48,15 @@ class KernelRoute:
         kept, flipped = reduction.layout.kept, reduction.layout.flipped
         simple = reduction.layout.factor == 1 and not flipped and list(kept) == sorted(kept)
         self._arrange = None if simple else replace(reduction, where=None)
-        self._shape, self._dtype = reduction.shape, reduction.dtype
+        self.operation = reduction.dtype
+        self._shape = reduction.shape
         # Complex and unsigned sums are views of what the kernel writes.
         written = np.dtype(last.result if last.shape[1] == 1 else last.recipe.total)
         self._view: np.dtype[Any] | None = None
-        if self._dtype.kind == "c":
+        if self.operation.kind == "c":
             self._view = np.dtype(f"c{2 * written.itemsize}")
-        elif self._dtype.itemsize == written.itemsize and self._dtype.num != written.num:
-            self._view = self._dtype
+        elif self.operation.itemsize == written.itemsize and self.operation.num != written.num:
+            self._view = self.operation
 
     def take(self, a: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> Any:
         """Return the sum of `a`; None where its elements are not aligned or a kernel is not ready."""
@@ -97,10 +104,10 @@ class KernelRoute:
         if self._arrange is not None:
             return self._arrange.finish(sums)
         if not self._shape:
-            return sums[0] if sums.dtype is self._dtype else self._dtype.type(sums[0])
+            return sums[0] if sums.dtype is self.operation else self.operation.type(sums[0])
         if sums.shape != self._shape:
             sums = sums.reshape(self._shape)
-        return sums if sums.dtype is self._dtype else sums.astype(self._dtype)
+        return sums if sums.dtype is self.operation else sums.astype(self.operation)
 
 
 def _corner(a: NDArray[Any]) -> tuple[slice, ...]:

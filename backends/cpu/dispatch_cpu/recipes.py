@@ -84,7 +84,10 @@ KERNELS = ("sum_rows", "sum_short_rows")
 """The functions in `sum_kernels`."""
 
 ALL, COLUMNS, ROWS, CUBES = "(r)->()", "(r,c)->(c)", "(o,r)->(o)", "(o,r,c)->(o,c)"
-"""The ufuncs in `few_kernels`: what is summed over is r, what is kept inside it c and outside o."""
+SLABS = "(r,o,s)->(o)"
+"""The ufuncs in `few_kernels`: what is summed over is r and s, what is kept inside it c and outside o."""
+
+LAYOUTS = (ALL, COLUMNS, ROWS, CUBES, SLABS)
 
 
 def few_key(layout: str, element: str, result: str) -> Key:
@@ -92,8 +95,8 @@ def few_key(layout: str, element: str, result: str) -> Key:
     return Key(layout, Recipe(element, "f8", "f8"), result, masked=False)
 
 
-FEW = ("ff", "fd", "dd", "FF", "FD", "DD")
-"""What ufuncs for few floats read and write; complex numbers are read as such."""
+FEW = ("Hd", "ff", "fd", "dd", "FF", "FD", "DD")
+"""What ufuncs for few floats read and write; complex numbers are read as such, float16 as integers."""
 
 
 def _results(recipe: Recipe) -> tuple[str, ...]:
@@ -110,4 +113,4 @@ def all_keys() -> list[Key]:
         for result in _results(recipe)
         for masked in (False, True)
         if not (masked and result != recipe.total)
-    ] + [few_key(layout, *chars) for layout in (ALL, COLUMNS, ROWS, CUBES) for chars in FEW]
+    ] + [few_key(layout, *chars) for layout in LAYOUTS for chars in FEW]

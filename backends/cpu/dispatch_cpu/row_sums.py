@@ -17,6 +17,11 @@ from dispatch_cpu.summation import LANES, SERIAL, STRIPE
 TASK = 1 << 20
 """Bytes of the operand that one task of a thread reads."""
 
+WRITTEN = 1 << 22
+"""Bytes of new sums that one task of a thread writes, where there are enough: threads that write to the same huge page
+for the first time clear it both.
+"""
+
 THREADED = 1 << 23
 """Bytes of the operand below which the calling thread does it all: what a thread costs is not won back."""
 
@@ -36,7 +41,7 @@ class Plan(NamedTuple):
     ----------
     outer_stride, row_stride, column_stride : int
         Elements from one outer index, one row and one column to the next. With more than one lane, rows continue each
-        other: the stride of a row is `width` times that of a column.
+        other: the stride of a row is `width` times that of a column, unless the columns are a pair.
     rows, width : int
         The rows and columns of one outer index.
     lanes, tile_rows : int
@@ -163,7 +168,9 @@ def plan_jobs(
         strides[0], row_stride, column_stride, rows, width, lanes, SERIAL * lanes, chunk, shape[1], stripe, finished
     )
     count = outer * shape[1] * -(-width // stripe)
-    a_task = max(TASK // (min(chunk, rows) * stripe * itemsize), 1) if threaded else count
+    a_task = count
+    if threaded:
+        a_task = max(TASK // (min(chunk, rows) * stripe * itemsize), min(WRITTEN // (stripe * 8), count // 8), 1)
     # Each lane has one row at most, and the columns of a row are one or a pair.
     is_short = width * rows <= LANES and (width == 1 or (width == 2 and column_stride == 1))
     name = "sum_short_rows" if is_short else "sum_rows"

@@ -1,0 +1,81 @@
+"""Where NumPy adds as accurately as is promised, and none is faster."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from numpy.typing import NDArray
+
+from dispatch.reduction import Layout, Reduction
+from dispatch_cpu import summation
+
+BELOW = dict.fromkeys("?bBhHiI", 1 << 14) | dict.fromkeys("lLqQd", 1 << 20) | {"D": 1 << 19}
+"""Elements, by character of the dtype, below which no kernel is faster where NumPy adds accurately in that dtype."""
+
+BUFFERED = 1 << 14
+"""Elements below which NumPy adds in pairs although it casts them: it does so in buffers, of which these fill two."""
+
+MASKED = 2048
+"""Elements below which no kernel is faster where NumPy adds under a mask."""
+
+HALVES = 40
+"""Float16 that NumPy adds with 15 additions an element at most, in float32."""
+
+SHORT = 32
+"""Elements of a row below which NumPy's time goes to beginning it."""
+
+FEW_ROWS = 512
+"""Elements below which that does not matter."""
+
+
+def is_best_for_vectors(a: NDArray[Any]) -> bool:
+    """Whether NumPy sums `a` best along any axis, without a mask and in the dtype that follows from its own."""
+    char = a.dtype.char
+    return a.size < BELOW.get(char, 0) and (char not in "dD" or a.ndim == 1)
+
+
+def is_best(a: NDArray[Any], reduction: Reduction, *, masked: bool) -> bool:
+    """Whether NumPy sums arrays like `a` best."""
+    own, char, size = a.dtype.char, reduction.dtype.char, a.size
+    if size < 2:
+        return True
+    if char not in BELOW:
+        return own == char == "e" and not masked and _adds_halves_well(reduction.layout)
+    if char not in "dD":
+        return size < (MASKED if masked else BELOW[own if own in BELOW else char])
+    if size >= (MASKED if masked else BELOW[char] if own == char else BUFFERED):
+        return False
+    if not is_accurate(a, reduction.layout, masked=masked):
+        return False
+    groups = reduction.layout.groups
+    return len(groups) < 2 or not groups[-1].reduced or groups[-1].extent >= SHORT or size < FEW_ROWS
+
+
+def is_accurate(a: NDArray[Any], layout: Layout, *, masked: bool) -> bool:
+    """Whether NumPy adds floats of 8 bytes in pairs, or with 15 additions an element at most.
+
+    It adds in pairs along the innermost axis in memory alone, and where there is no mask.
+    """
+    count = layout.factor * prod(group.extent for group in layout.groups if group.reduced)
+    if count <= summation.SERIAL:
+        return True
+    if masked or layout.factor > 1 or not layout.groups[-1].reduced:
+        return False
+    *outer, inner = layout.groups
+    passes = prod(group.extent for group in outer if group.reduced)
+    if passes == 1:
+        return not outer or inner.strides[0] == a.itemsize
+    return a.flags.c_contiguous and pair_depth(inner.extent) + passes <= summation.SERIAL
+
+
+def pair_depth(count: int) -> int:
+    """Return how many additions an element passes, at most, in NumPy's pairwise summation of 128 elements or fewer."""
+    return count - 1 if count < 8 else count // 8 + 2 + count % 8 if count <= 128 else summation.SERIAL
+
+
+def _adds_halves_well(layout: Layout) -> bool:
+    """Whether sums of float16 are of few elements in the innermost axis: they are rounded once then."""
+    if layout.factor > 1 or not layout.groups[-1].reduced or layout.groups[-1].extent > HALVES:
+        return False
+    return len(layout.groups) == 1 or (layout.groups[-1].strides[0] == 2 and "R" not in layout.pattern[:-1])
