@@ -12,6 +12,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers.conclusion import conclude, rounded
 from dispatch.solvers.convergence import FLOOR
+from dispatch.solvers.inverse_iteration import independent, iterated_spectrum, orthonormal_clusters
 from dispatch.solvers.inverses import MOVES, SINGULAR, DenseFactors, SingularShiftError
 from dispatch.solvers.problem import EigenProblem, Operand
 from dispatch.solvers.rayleigh_ritz import wanted_first
@@ -72,11 +73,34 @@ def solve_dense(problem: EigenProblem, reason: str) -> EigshResult:
         residual_norms=norms,
         reason=reason,
     )
-    why = "" if at_floor else "LAPACK had no more to give: M is ill-conditioned, or A or M not quite Hermitian"
+    metric = "A" if problem.mode == "buckling" else "M"
+    why = "" if at_floor else f"LAPACK had no more to give: {metric} is ill-conditioned, or A or M not quite Hermitian"
     return conclude(problem, values, X, accurate, info, why)
 
 
 def _pairs(
+    problem: EigenProblem, A: NDArray[Any], M: NDArray[Any] | None, sigma: float | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the wanted pairs, by inverse iteration where LAPACK leaves them inaccurate and the problem is small."""
+    wanted = _by_lapack(problem, A, M, sigma)
+    if M is None or problem.mode == "buckling" or problem.n > ALWAYS_BELOW:
+        return wanted
+    pencil = _Pencil(problem, A, M)
+    if pencil.excess(*wanted).max() <= 1.0:
+        return wanted
+    values, X = _spectrum(A, M, sigma, problem.eps)
+    if len(values) < problem.n:
+        return wanted
+    spectrum = iterated_spectrum(A, M, values, X, pencil.excess(values, X) > 1.0)
+    if spectrum is None or pencil.excess(*spectrum).max() > 1.0:
+        return wanted
+    values, X = _ascending(*_wanted(problem, *spectrum, sigma))
+    _, limits = pencil.residuals(values, X)
+    clusters = orthonormal_clusters(M, values, X, limits / np.linalg.norm(M @ X, axis=0))
+    return values, clusters if pencil.excess(values, clusters).max() <= 1.0 else X
+
+
+def _by_lapack(
     problem: EigenProblem, A: NDArray[Any], M: NDArray[Any] | None, sigma: float | None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the wanted pairs: by the Cholesky factors of the inner product, or by an inverse where that is better."""
@@ -122,7 +146,7 @@ def _orthonormal(
     Return None where one of them is there twice.
     """
     G, H = X.conj().T @ B @ X, X.conj().T @ (M if B is A else A) @ X
-    if not abs(G - np.eye(len(G))).max() < 0.5:
+    if not independent(G):
         return None
     theta, Z = eigh(_hermitian(H), _hermitian(G), check_finite=False)
     with np.errstate(divide="ignore"):
@@ -139,7 +163,7 @@ class _Pencil:
 
     def __init__(self, problem: EigenProblem, A: NDArray[Any], M: NDArray[Any] | None) -> None:
         self._A, self._M, self._problem = A, M, problem
-        self._norm_A, self._norm_M = _norm(A), 0.0 if M is None else _norm(M)
+        self._norm_A, self._norm_M = norm_estimate(A), 0.0 if M is None else norm_estimate(M)
 
     def residuals(self, values: NDArray[Any], X: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the norms of the residuals ``A x - λ M x``, and how large these may be."""
@@ -156,9 +180,9 @@ class _Pencil:
         return norms / limits
 
 
-def _norm(matrix: NDArray[Any]) -> float:
+def norm_estimate(matrix: Operand) -> float:
     """Return the 2-norm of a Hermitian matrix, or a little less, by steps of the power method."""
-    x = np.random.default_rng(2).standard_normal(len(matrix))
+    x = np.random.default_rng(2).standard_normal(matrix.shape[0])
     for _ in range(POWER_STEPS):
         size = np.linalg.norm(x)
         if size == 0.0:
@@ -243,7 +267,10 @@ def _wanted(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the pairs whose eigenvalues are wanted, by themselves or by what a shift makes of them."""
     if len(values) < problem.k:
-        raise ValueError(f"k is {problem.k}, and there are only {len(values)} finite eigenvalues: M is singular")
+        only = f"k is {problem.k}, and there are only {len(values)}"
+        if problem.mode == "buckling":
+            raise ValueError(f"{only} eigenvalues that differ from zero and from sigma: A is singular, or move sigma")
+        raise ValueError(f"{only} finite eigenvalues: M is singular")
     if sigma is None:
         transformed = values
     else:

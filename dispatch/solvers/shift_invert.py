@@ -256,11 +256,13 @@ class _TransformedRun:
     def _verified(self, X: Block) -> _Pairs:
         """Return the pairs that A and M have in the span of X, refined until they are accurate."""
         pairs = self._ritz_pairs(X)
+        if pairs is None:
+            raise AssertionError(f"{self._problem.k} vectors that were orthonormal are dependent")
         for _ in range(MOST_REFINEMENTS):
             if pairs.accurate.all():
                 break
             refined = self._ritz_pairs(self._corrected(pairs))
-            if not refined.excess < 0.9 * pairs.excess:
+            if refined is None or not refined.excess < 0.9 * pairs.excess:
                 break
             pairs = refined
         return pairs
@@ -278,12 +280,15 @@ class _TransformedRun:
         c = -np.diag(engine.gram(change, pairs.R)) / np.where(lengths > 0.0, lengths, 1.0)
         return engine.combine([pairs.X, T], [np.eye(k), np.diag(c)])
 
-    def _ritz_pairs(self, Y: Block) -> _Pairs:
-        """Return the Ritz pairs of A and M in the span of k vectors; for buckling, whose inner product is A's, of M."""
+    def _ritz_pairs(self, Y: Block) -> _Pairs | None:
+        """Return the Ritz pairs of A and M in the span of k vectors; for buckling, whose inner product is A's, of M.
+
+        Return None where the vectors are dependent, as corrections at an eigenvalue may be: all go the same way.
+        """
         engine, original, k = self._engine, self._original, self._problem.k
         Y, _, p = orthonormalize(self._pencil, Y, k)
         if p < k:
-            raise AssertionError(f"{k} vectors that were orthonormal span {p} dimensions")
+            return None
         buckling = self._problem.mode == "buckling"
         H = engine.gram(Y, original.apply_M(Y) if buckling else original.apply_A(Y, k))
         theta, C = eigh((H + H.conj().T) / 2, check_finite=False, driver="evd")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dispatch.solvers.conclusion import conclude
+from dispatch.solvers.convergence import FLOOR
+from dispatch.solvers.dense import RESCUE_BELOW, norm_estimate, solve_dense
 from dispatch.solvers.engine import BlockEngine
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.problem import EigenProblem
@@ -68,10 +72,32 @@ def farthest(problem: EigenProblem, extremal: Callable[[EigenProblem], EigshResu
     with np.errstate(divide="ignore"):
         values = transformation.backward(1.0 / result.eigenvalues)
     X = result.eigenvectors
-    MX = X if problem.M is None else problem.M @ X
+    norms, limits = _residuals(problem, values, X)
+    accurate = norms <= limits
+    # What is accurate for A - sigma M need not be so for A, where sigma M is much larger.
+    at_floor = bool((norms <= 100 / FLOOR * limits).all())
+    if not at_floor and problem.n <= RESCUE_BELOW:
+        return solve_dense(problem, "the largest eigenvalues of A - sigma M were not accurate enough as those of A")
     info = dataclasses.replace(
         result.info,
-        residual_norms=np.linalg.norm(problem.A @ X - MX * values, axis=0).astype(np.float64),
+        status=result.info.status if accurate.all() else "floor",
+        residual_norms=norms,
         transformation=f"{problem.mode}, by the largest eigenvalues of A - sigma M: no inverse is needed",
     )
-    return EigshResult(values.astype(result.eigenvalues.dtype), X, info)
+    why = "" if at_floor else "sigma M is so much larger than A that rounding errors of A - sigma M cover A"
+    return conclude(problem, values, X, accurate, info, why)
+
+
+def _residuals(
+    problem: EigenProblem, values: NDArray[np.float64], X: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the residual norms of the pairs with A and M, and how large these may be."""
+    wide = np.result_type(problem.dtype, np.float64)
+    Y = X.astype(wide)
+    AX = problem.A @ Y
+    MX = Y if problem.M is None else problem.M @ Y
+    size, size_M = np.linalg.norm(Y, axis=0), np.linalg.norm(MX, axis=0)
+    norm_M = 0.0 if problem.M is None else norm_estimate(problem.M)
+    floor = FLOOR * problem.eps * (norm_estimate(problem.A) + norm_M * abs(values)) * size
+    limits = np.maximum(problem.tol * abs(values) * size_M, floor)
+    return np.linalg.norm(AX - MX * values, axis=0), limits

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as sla
 
 import dispatch
+from dispatch.solvers import inverse_iteration
 
 
 def excess(A, M, w, v):
@@ -24,6 +25,57 @@ def with_condition(power, n=100):
     Q = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
     M = Q * np.logspace(0, -power, n) @ Q.T
     return (M + M.T) / 2
+
+
+def count_below(A, M, value):
+    """The number of eigenvalues below a number, by Sylvester's law of inertia."""
+    _, D, _ = scipy.linalg.ldl(A - value * M)
+    return int((np.linalg.eigvalsh(D) < 0.0).sum())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_both_ends_of_a_singular_A_and_an_ill_conditioned_M_are_accurate(seed):
+    # Factors of M leave 0 uncertain by M's condition; so does an inverse at a shift the other end.
+    rng = np.random.default_rng(seed)
+    Q = np.linalg.qr(rng.standard_normal((30, 30)))[0]
+    A, M = Q * np.r_[np.zeros(10), np.arange(1, 21)] @ Q.T, with_condition(6, 30)
+    A = (A + A.T) / 2
+    w, v, info = dispatch.eigsh(A, 5, M=M, which="BE", return_info=True)
+    assert info.status == "converged"
+    assert excess(A, M, w, v) < 1
+    assert abs(v.T @ M @ v - np.eye(5)).max() < 1e-10
+    assert abs(w[:2]).max() < 1e-8
+    counts = [count_below(A, M, value) for value in np.append((w[2:-1] + w[3:]) / 2, 2 * w[-1])]
+    assert counts == [28, 29, 30]
+
+
+def test_what_inverse_iteration_leaves_incomplete_is_not_returned(monkeypatch):
+    monkeypatch.setattr(inverse_iteration, "INDEPENDENT", 2.0)
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((30, 30)))[0]
+    A = Q * np.r_[np.zeros(10), np.arange(1, 21)] @ Q.T
+    with pytest.raises(dispatch.NoConvergence, match="LAPACK had no more to give: M is ill-conditioned"):
+        dispatch.eigsh((A + A.T) / 2, 5, M=with_condition(6, 30), which="BE")
+
+
+def test_two_approximations_of_one_eigenpair_are_no_spectrum():
+    A, M = np.diag([1.0, 2.0, 3.0]), np.eye(3)
+    X = np.eye(3)
+    X[:, 1] = [1.0, 1e-3, 0.0]
+    everything = np.ones(3, bool)
+    values, vectors = inverse_iteration.iterated_spectrum(
+        A, M, np.array([1.0, 2.001, 2.999]), np.eye(3) + 1e-3, everything
+    )
+    np.testing.assert_allclose(values, [1.0, 2.0, 3.0], rtol=1e-14)
+    np.testing.assert_allclose(abs(vectors), np.eye(3), atol=1e-8)
+    assert inverse_iteration.iterated_spectrum(A, M, np.array([1.001, 0.999, 2.999]), X, everything) is None
+
+
+def test_a_singular_A_is_named_in_buckling_mode():
+    A = np.diag([0.0, 0.0, 0.0, 1.0, 2.0])
+    with pytest.raises(
+        ValueError, match="k is 4, and there are only 2 eigenvalues that differ from zero and from sigma: A is singular"
+    ):
+        dispatch.eigsh(A, 4, sigma=0.5, mode="buckling")
 
 
 @pytest.mark.parametrize("k", [3, 40])
@@ -78,7 +130,7 @@ def test_the_whole_spectrum_of_an_ill_conditioned_pencil_is_complete():
     with pytest.warns(RuntimeWarning, match="k = 30 >= n = 30"):
         w, _, info = dispatch.eigsh(A, 30, M=M, return_info=True)
     np.testing.assert_allclose(w, scipy.linalg.eigvalsh(A, M), rtol=1e-4)
-    assert info.status == "floor"
+    assert info.status == "converged"
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as sla
 
 import dispatch
-from dispatch.solvers import way_to_shift
+from dispatch.solvers import shift_without_inverse, way_to_shift
 
 from .problems import components, laplacian, load, random_symmetric, real_matrices
 
@@ -328,3 +328,38 @@ def test_single_precision_does_not_move_a_shift_past_eigenvalues(n, arguments):
     right = np.sort(right[np.argsort(abs(right - arguments.get("sigma", 0.0)))[:3]])
     w = dispatch.eigsh(A, 3, **arguments)[0]
     np.testing.assert_allclose(np.sort(w), right, rtol=1e-5)
+
+
+@pytest.mark.parametrize("spectrum", ["integers", "half zero"])
+def test_a_shift_at_a_multiple_eigenvalue_in_single_precision(spectrum):
+    # Corrections by an inverse at an eigenvalue may all go its way: they are dependent, and not to be taken.
+    rng = np.random.default_rng(1)
+    Q = np.linalg.qr(rng.standard_normal((300, 300)))[0]
+    integers = rng.integers(-3, 4, 300).astype(float)
+    d = integers if spectrum == "integers" else np.r_[np.zeros(150), rng.standard_normal(150)]
+    A = (Q * d @ Q.T).astype(np.float32)
+    A = (A + A.T) / 2
+    right = np.linalg.eigvalsh(A.astype(float))
+    w, v, info = dispatch.eigsh(A, 10, sigma=right[75], return_info=True)
+    assert info.status == "converged"
+    distances = np.sort(abs(right - right[75]))[:10]
+    np.testing.assert_allclose(np.sort(abs(w - right[75])), distances, atol=1e-5)
+    assert np.linalg.norm(A.astype(float) @ v - v * w, axis=0).max() < 64 * np.finfo(np.float32).eps * abs(right).max()
+
+
+def test_what_is_farthest_from_a_huge_shift_is_accurate_for_A():
+    # A - sigma M is so much larger than A that the promise for it would say little of A's small eigenvalues.
+    A = laplacian(300)[0]
+    M = sp.diags_array(np.logspace(0, -2, 300), format="csr")
+    w, v, info = dispatch.eigsh(A, 4, M=M, sigma=1e5, which="SM", return_info=True)
+    np.testing.assert_allclose(w, scipy.linalg.eigvalsh(A.toarray(), M.toarray())[:4], rtol=1e-6)
+    limits = 32 * np.finfo(float).eps * (4 + abs(w)) * np.linalg.norm(v, axis=0)
+    assert (np.linalg.norm(A @ v - M @ v * w, axis=0) <= limits).all()
+    assert info.reason == "the largest eigenvalues of A - sigma M were not accurate enough as those of A"
+
+
+def test_what_a_huge_shift_hides_is_no_answer(monkeypatch):
+    monkeypatch.setattr(shift_without_inverse, "RESCUE_BELOW", 200)
+    A, M = laplacian(300)[0], sp.diags_array(np.logspace(0, -2, 300), format="csr")
+    with pytest.raises(dispatch.NoConvergence, match="sigma M is so much larger than A that rounding errors"):
+        dispatch.eigsh(A, 4, M=M, sigma=1e5, which="SM")
