@@ -90,7 +90,7 @@ class BlockEngine(ABC):
         """Return the residual block ``AX - BX diag(θ)`` and the 2-norms of its columns."""
         p = len(theta)
         R = self.combine([AX, BX], [np.eye(p), -np.diag(theta)])
-        return R, column_norms(self, R)
+        return R, column_norms(self, R)[0]
 
     def chebyshev_step(
         self, A: Operator, theta: Small, a: Small, b: Small, R: Block, D: Block, Y: Block
@@ -119,7 +119,7 @@ class BlockEngine(ABC):
         return Y
 
 
-def column_norms(engine: BlockEngine, X: Block) -> NDArray[np.float64]:
-    """Return the 2-norms of the columns of `X`."""
-    squares = np.asarray(np.diag(engine.gram(X, X)).real, np.float64)
-    return np.sqrt(np.maximum(squares, 0.0))
+def column_norms(engine: BlockEngine, *blocks: Block) -> list[NDArray[np.float64]]:
+    """Return the 2-norms of the columns of each block, which come to the host in one copy."""
+    squares = (np.asarray(np.diag(G).real, np.float64) for G in engine.grams([(X, X) for X in blocks]))
+    return [np.sqrt(np.maximum(some, 0.0)) for some in squares]

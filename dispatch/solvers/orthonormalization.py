@@ -21,13 +21,13 @@ Comput. 42 (2020): CholQR2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky, eigh, get_lapack_funcs
 
-from dispatch.solvers.engine import Block, BlockEngine, Small
+from dispatch.solvers.engine import Block, Small
 from dispatch.solvers.pencil import Pencil
 
 MOST_SWEEPS = 6
@@ -36,10 +36,30 @@ WELL_OUTSIDE = 1e-4
 """Share of a vector's squared length outside the basis, from which Pythagoras tells it accurately enough."""
 
 
-def orthonormalize(
-    pencil: Pencil, W: Block, p: int, against: Sequence[tuple[Block, Block]] = ()
-) -> tuple[Block, Block, int]:
-    """Return an M-orthonormal basis of the part of `W` that is M-orthogonal to `against`.
+@dataclass(frozen=True)
+class Sweep:
+    """What makes a block W orthonormal, and orthogonal to a basis S: ``W T``, or ``W T - S (C T)``.
+
+    Attributes
+    ----------
+    T : (p, q) ndarray
+        With fewer columns than rows where vectors are dependent.
+    projects : bool
+        Whether ``S C`` is subtracted. Not where vectors are only brought to length one, or left out.
+    settled : bool
+        Whether the result is orthonormal to working precision, if rounding errors were small in W and C.
+    noise : float
+        Length up to which a vector of the result may be rounding errors.
+    """
+
+    T: Small
+    projects: bool
+    settled: bool = False
+    noise: float = 0.0
+
+
+def orthonormalize(pencil: Pencil, W: Block, p: int) -> tuple[Block, int]:
+    """Return an M-orthonormal basis of the range of a block, and its size.
 
     Parameters
     ----------
@@ -49,52 +69,58 @@ def orthonormalize(
         p vectors, in any state: dependent, zero, badly scaled.
     p : int
         Their number.
-    against : sequence of (Y, M Y)
-        M-orthonormal blocks.
-
-    Returns
-    -------
-    W, MW : Block
-        The basis, and its product with M; one object when there is no M.
-    p : int
-        Size of the basis; less than before when vectors were dependent.
 
     Raises
     ------
     FloatingPointError
         When a product with M or a vector is not finite.
     """
-    engine = pencil.engine
-    basis, images = [Y for Y, _ in against], [MY for _, MY in against]
-    MW, noise = W, 0.0
-    for sweep in range(MOST_SWEEPS):
-        MW = pencil.apply_M(W)
-        G, *projections = engine.grams([(W, MW), *((MY, W) for MY in images)])
-        lengths = _lengths(pencil, G)
-        if not (lengths > noise).all():
-            W, p = _rescale(engine, W, lengths, lengths > noise)
-            if p == 0:
-                break
-            noise = 0.0
-            continue
-        # Pythagoras: the Gram matrix of what lies outside the basis, before it has been computed.
-        outside = G - sum(C.conj().T @ C for C in projections)
-        left = np.diag(outside).real / lengths**2
-        if (left < WELL_OUTSIDE).any():
-            # Too little is left to be told from rounding errors: project, and see how long it is.
-            T = np.diag(1.0 / lengths)
-            W = engine.combine([W, *basis], [T, *(-C @ T for C in projections)])
-            noise = 10 * pencil.eps
-            continue
-        T, growth, condition = _inverse_root(outside, lengths * np.sqrt(left), pencil.eps)
-        coefficients = [T, *(-C @ T for C in projections)]
-        W = engine.combine([W, *basis], coefficients)
-        MW = engine.combine([MW, *images], coefficients) if pencil.generalized else W
-        p, noise = T.shape[1], 0.0
-        removed = max((float(abs(C).max(initial=0.0)) for C in projections), default=0.0)
-        if growth < 10 and condition**2 < 100 and (not against or (sweep > 0 and removed < 0.1)):
+    nothing, noise = np.zeros((0, p)), 0.0
+    for _ in range(MOST_SWEEPS):
+        sweep = next_sweep(pencil, pencil.engine.gram(W, pencil.apply_M(W)), nothing[:, :p], noise)
+        p, noise = sweep.T.shape[1], sweep.noise
+        if p == 0:
             break
-    return W, MW, p
+        W = pencil.engine.combine([W], [sweep.T])
+        if sweep.settled:
+            break
+    return W, p
+
+
+def next_sweep(pencil: Pencil, G: Small, C: Small, noise: float) -> Sweep:
+    """Return the next sweep for a block, of which the one before left vectors that may be rounding errors.
+
+    Parameters
+    ----------
+    pencil : Pencil
+        For its precision, and the name of M.
+    G : (p, p) ndarray
+        Gram matrix ``Wᴴ M W`` of the block.
+    C : (m, p) ndarray
+        Its products ``Sᴴ M W`` with an orthonormal basis.
+    noise : float
+        That of the sweep before; 0 at first.
+
+    Raises
+    ------
+    FloatingPointError
+        When the Gram matrix is not finite.
+    """
+    lengths = _lengths(pencil, G)
+    if not (lengths > noise).all():
+        kept = np.flatnonzero(lengths > noise)
+        T = np.zeros((len(lengths), len(kept)))
+        T[kept, np.arange(len(kept))] = 1.0 / lengths[kept]
+        return Sweep(T, projects=False)
+    # Pythagoras: the Gram matrix of what lies outside the basis, before it has been computed.
+    outside = G - C.conj().T @ C
+    left = np.diag(outside).real / lengths**2
+    if (left < WELL_OUTSIDE).any():
+        # Too little is left to be told from rounding errors: project, and see how long it is.
+        return Sweep(np.diag(1.0 / lengths), projects=True, noise=10 * pencil.eps)
+    T, growth, condition = _inverse_root(outside, lengths * np.sqrt(left), pencil.eps)
+    settled = growth < 10 and condition**2 < 100 and float(abs(C).max(initial=0.0)) < 0.1
+    return Sweep(T, projects=True, settled=settled)
 
 
 def _lengths(pencil: Pencil, G: Small) -> NDArray[np.float64]:
@@ -105,14 +131,6 @@ def _lengths(pencil: Pencil, G: Small) -> NDArray[np.float64]:
     if pencil.generalized and (squares < -10 * pencil.eps * abs(squares).max(initial=0.0)).any():
         pencil.refuse_metric(squares.min())
     return np.sqrt(np.maximum(squares, 0.0))
-
-
-def _rescale(engine: BlockEngine, W: Block, lengths: Small, kept: Small) -> tuple[Block, int]:
-    """Return the kept columns of `W`, divided by their lengths."""
-    indices = np.flatnonzero(kept)
-    T = np.zeros((len(lengths), len(indices)))
-    T[indices, np.arange(len(indices))] = 1.0 / lengths[indices]
-    return engine.combine([W], [T]) if len(indices) else W, len(indices)
 
 
 def _inverse_root(G: Small, lengths: Small, eps: float) -> tuple[Small, float, float]:

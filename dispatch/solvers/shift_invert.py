@@ -154,7 +154,7 @@ class _TransformedAccuracy(Accuracy):
     def limits(self, X: Block, MX: Block, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         distance = abs(theta - self._alpha)
         enough = np.maximum(self._tol * distance, FLOOR / MARGIN * self.eps * distance**2 / self._beta)
-        lengths = column_norms(self._pencil.engine, X)
+        (lengths,) = column_norms(self._pencil.engine, X)
         self._length = self._length or float(lengths.max())
         if self._transformed.generalized and self._transformed.watched and not lengths.max() <= IMPURE * self._length:
             raise ImpureError
@@ -200,10 +200,10 @@ class _TransformedRun:
             # Where M is singular, or A for buckling, only what the inverse returns lies in the space of the finite
             # eigenvalues.
             X = self._pencil.solve(self._pencil.apply_M(X), kept)
-            if orthonormalize(self._pencil, X, kept)[2] < kept:
+            if orthonormalize(self._pencil, X, kept)[1] < kept:
                 # The caller's vectors may be dependent; random ones are not.
                 random = self._pencil.solve(self._pencil.apply_M(self._random_block(kept)), kept)
-                rank = orthonormalize(self._pencil, random, kept)[2]
+                rank = orthonormalize(self._pencil, random, kept)[1]
                 if rank < kept:
                     return self._of_low_rank(rank, kept)
         iterations = 0
@@ -286,7 +286,7 @@ class _TransformedRun:
         Return None where the vectors are dependent, as corrections at an eigenvalue may be: all go the same way.
         """
         engine, original, k = self._engine, self._original, self._problem.k
-        Y, _, p = orthonormalize(self._pencil, Y, k)
+        Y, p = orthonormalize(self._pencil, Y, k)
         if p < k:
             return None
         buckling = self._problem.mode == "buckling"
@@ -305,8 +305,8 @@ class _TransformedRun:
         engine, original = self._engine, self._original
         AX, MX = original.apply_A(X, len(values)), original.apply_M(X)
         R, norms = engine.residual(AX, MX, np.where(np.isfinite(values), values, 0.0))
-        size, size_M = column_norms(engine, X), column_norms(engine, MX)
-        self._norm = max(self._norm, float((column_norms(engine, AX) / size).max()))
+        size, size_M, size_A = column_norms(engine, X, MX, AX)
+        self._norm = max(self._norm, float((size_A / size).max()))
         floor = FLOOR * original.eps * (self._norm + float((size_M / size).max()) * abs(values)) * size
         return _Pairs(values, X, R, norms, np.maximum(self._problem.tol * abs(values) * size_M, floor))
 

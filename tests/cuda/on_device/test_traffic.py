@@ -39,12 +39,14 @@ def traffic(monkeypatch):
     return waits, copies
 
 
-@pytest.mark.parametrize(("generalized", "usual"), [(False, 4), (True, 6)], ids=["standard", "with M"])
+@pytest.mark.parametrize(("generalized", "usual"), [(False, 3), (True, 4)], ids=["standard", "with M"])
 def test_an_iteration_waits_few_times_and_moves_little(traffic, generalized, usual):
-    """For each sweep of orthonormalization, the projected matrix, the residuals' norms; no block leaves the device."""
+    """For both sweeps of orthonormalization, the last with the projected matrix, and for norms; no block is moved."""
     waits, copies = traffic
     A, _ = laplacian(20, 21)
-    arguments = {"M": sp.diags_array(np.linspace(1, 2, A.shape[0])).tocsr()} if generalized else {}
+    # The filter alone: factors, which may take its place, are the host's.
+    filtered = {"preconditioner": "chebyshev-jacobi"}
+    arguments = filtered | {"M": sp.diags_array(np.linspace(1, 2, A.shape[0])).tocsr()} if generalized else {}
 
     def iterated(_):
         waits.append(Counter())
@@ -57,7 +59,7 @@ def test_an_iteration_waits_few_times_and_moves_little(traffic, generalized, usu
     assert len(inner) >= 6
     assert not any(count["synchronize"] or count["wait_for"] for count in inner)
     assert np.median([count["read"] for count in inner]) <= usual, inner
-    # More where the basis is computed anew.
-    assert max(count["read"] for count in inner) <= 12, inner
+    # More where the basis is computed anew, and where the pairs are verified.
+    assert max(count["read"] for count in inner) <= 20, inner
     assert max(copies[:-1]) < SMALL
     assert copies[-1] >= v.nbytes
