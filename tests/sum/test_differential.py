@@ -284,6 +284,12 @@ def test_errors_are_numpys(large, number, monkeypatch):
     assert str(got.value) == str(expected.value)
 
 
+def test_few_elements_are_cast_before_they_are_added():
+    assert dispatch.sum(np.full((1, 2), 1, np.uint16), dtype=np.float16, initial=0) == 2
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        assert dispatch.sum(np.array([1e300, 1]), dtype=np.float32, initial=1) == np.inf
+
+
 def test_elements_are_cast_before_they_are_added(nothing_is_small):
     a = np.full((40, 3), 1.7)
     assert dispatch.sum(a, axis=0, dtype=int).tolist() == [40] * 3

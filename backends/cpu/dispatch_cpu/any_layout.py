@@ -15,8 +15,8 @@ from dispatch_cpu.in_place import can_read, is_parallel, plan_in_place
 from dispatch_cpu.memory_views import view
 from dispatch_cpu.parallel import run_over_rows
 
-PACKED = 1 << 16
-"""Elements that are copied into one buffer, about, where no kernel can walk the strides."""
+PACKED = 1 << 15
+"""Elements that are copied into one buffer, about, where no kernel can walk the strides: they stay in the cache."""
 
 
 def raw_sums(a: NDArray[Any], reduction: Reduction) -> NDArray[Any]:
@@ -58,6 +58,7 @@ def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[A
     if dtype.kind in "iu" and kernels.find("sum_rows", recipes.recipe(dtype), "i8", masked=False) is None:
         return np.asarray(np.add.reduce(x, -2, _total(dtype), where=True if mask is None else mask))
     sums = np.empty((*x.shape[:-2], x.shape[-1]), _total(dtype))
+    threaded = x.size * dtype.itemsize >= row_sums.THREADED
     if x.shape[-2] * x.shape[-1] <= PACKED:
         pieces = list(_pieces(x.shape[:-2], x.shape[-2] * x.shape[-1]))
 
@@ -67,15 +68,17 @@ def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[A
                 packed = packed.reshape(-1, *packed.shape[-2:])
                 sums[piece] = _as(row_sums.sum_packed(packed), sums.dtype).reshape(sums[piece].shape)
 
-        _run_over_rows(take, len(pieces), 1)
+        _run_over_rows(take, len(pieces), 1, threaded=threaded)
         return sums
-    chunk = row_sums.chunk_rows(x.shape[-2], x.shape[-1] * (2 if dtype.kind == "c" else 1), 8)
+    chunk = row_sums.chunk_rows(x.shape[-2], x.shape[-1] * (2 if dtype.kind == "c" else 1), 8, 8 * PACKED)
     for index in np.ndindex(x.shape[:-2]):
-        sums[index] = _sum_long(x[index], None if mask is None else mask[index], dtype, chunk)
+        sums[index] = _sum_long(x[index], None if mask is None else mask[index], dtype, chunk, threaded=threaded)
     return sums
 
 
-def _sum_long(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[Any], chunk: int) -> NDArray[Any]:
+def _sum_long(
+    x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[Any], chunk: int, *, threaded: bool
+) -> NDArray[Any]:
     """Return the sums over the rows of a (rows, width) array, packed a chunk at a time."""
     rows, width = x.shape
     partial = np.empty((1, -(-rows // chunk), width), _total(dtype))
@@ -84,13 +87,17 @@ def _sum_long(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[A
         packed = _pack(x[first:last], None if mask is None else mask[first:last], dtype)
         partial[0, first // chunk] = _as(row_sums.sum_packed(packed[None]), partial.dtype)[0]
 
-    _run_over_rows(take, rows, chunk)
+    _run_over_rows(take, rows, chunk, threaded=threaded)
     total: NDArray[Any] = summation.sum_neighbours(partial)[0]
     return total
 
 
-def _run_over_rows(take: Callable[[int, int], None], rows: int, chunk: int) -> None:
-    """Call `take` for ranges of rows on all cores, with the caller's `numpy.errstate`, which is a thread's own."""
+def _run_over_rows(take: Callable[[int, int], None], rows: int, chunk: int, *, threaded: bool) -> None:
+    """Call `take` for ranges of rows, on all cores with the caller's `numpy.errstate`, which is a thread's own."""
+    if not threaded:
+        for first in range(0, rows, chunk):
+            take(first, min(first + chunk, rows))
+        return
     settings: Any = {**np.geterr(), "call": np.geterrcall()}
 
     def take_as_caller(first: int, last: int) -> None:

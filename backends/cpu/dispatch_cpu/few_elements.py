@@ -113,7 +113,7 @@ DIRECT = {
 
 def plan_few(a: NDArray[Any], reduction: Reduction) -> FewSums | None:
     """Return what sums arrays like `a`, with no regard to a mask; None where they are not few, or of no such layout."""
-    if not 0 < a.size < MOST:
+    if not 0 < a.size < MOST or a.dtype.kind not in "fc":
         return None
     own, char = str(a.dtype.char), str(reduction.dtype.char)
     before: list[Change] = []

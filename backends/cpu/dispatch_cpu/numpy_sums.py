@@ -22,7 +22,7 @@ MASKED = 2048
 HALVES = 40
 """Float16 that NumPy adds with 15 additions an element at most, in float32."""
 
-SHORT = 32
+SHORT = 256
 """Elements of a row below which NumPy's time goes to beginning it."""
 
 FEW_ROWS = 512

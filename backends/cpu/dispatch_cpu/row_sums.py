@@ -26,10 +26,13 @@ THREADED = 1 << 23
 """Bytes of the operand below which the calling thread does it all: what a thread costs is not won back."""
 
 
-def chunk_rows(rows: int, width: int, itemsize: int) -> int:
-    """Return the rows that are summed by one job: a power of two of tiles, so that the order does not depend on it."""
+def chunk_rows(rows: int, width: int, itemsize: int, task: int = TASK) -> int:
+    """Return the rows that are summed by one job: a power of two of tiles, so that the order does not depend on it.
+
+    They have about `task` bytes.
+    """
     chunk = SERIAL * summation.lanes(width)
-    while chunk < rows and chunk * min(width, STRIPE) * itemsize < TASK:
+    while chunk < rows and chunk * min(width, STRIPE) * itemsize < task:
         chunk *= 2
     return chunk
 

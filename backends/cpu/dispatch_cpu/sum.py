@@ -14,6 +14,7 @@ from dispatch_cpu import any_layout
 from dispatch_cpu.few_elements import FewSums, plan_few
 from dispatch_cpu.kernel_route import KernelRoute, plan_route
 from dispatch_cpu.numpy_sums import is_best, is_best_for_vectors
+from dispatch_cpu.row_sums import THREADED
 from dispatch_cpu.signals import signal
 
 NO_VALUE: Any = np._NoValue
@@ -53,6 +54,8 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
     if _is_exact_sum_of_integers(a.dtype, reduction):
         elements = prepare(a, axis, None, None, keepdims, NO_VALUE, where)
     elif is_started and result.char in WIDER:
+        if a.dtype.char != result.char:
+            return _sum_any  # each element is cast first, and then summed in a wider dtype
         elements = prepare(a, axis, WIDER[result.char], None, keepdims, NO_VALUE, where)
     if elements.dtype.kind in "iu" and is_best(a, elements, masked=is_masked):
         return _finishing(_by_numpy_in(elements.dtype), elements.dtype, result)
@@ -65,6 +68,10 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
         add = _by_few_masked(few, _NOTHING[a.dtype.char])
     elif (route := plan_route(a, elements)) is not None:
         add = _by_kernel(route)
+    elif elements.dtype.kind in "iu" and not is_masked and a.dtype.kind in "biu":
+        add = _by_numpy_in(elements.dtype)  # swapped bytes, say: NumPy is exact, and nothing is gained by a copy
+    elif not is_masked and a.dtype != elements.dtype and a.size * elements.dtype.itemsize < THREADED:
+        add = _by_cast(a.astype(elements.dtype), axis, keepdims)
     else:
         return _sum_any
     is_done = out is None and not is_started and elements.dtype == result
@@ -82,6 +89,17 @@ def _by_numpy(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, i
 def _by_numpy_in(operation: np.dtype[Any]) -> Run:
     def run(a: NDArray[Any], axis: Any, _dtype: Any, _out: Any, keepdims: Any, _initial: Any, where: Any) -> Any:
         return _by_numpy(a, axis, operation, None, keepdims, NO_VALUE, where)
+
+    return run
+
+
+def _by_cast(cast: NDArray[Any], axis: Any, keepdims: Any) -> Run:
+    """Return what sums arrays after a cast to the dtype of `cast`, which is one that was cast."""
+    operation = cast.dtype
+    add = plan_sum(cast, axis, operation, None, keepdims, NO_VALUE, NO_VALUE)
+
+    def run(a: NDArray[Any], axis: Any, _dtype: Any, _out: Any, keepdims: Any, *_: Any) -> Any:
+        return add(a.astype(operation), axis, operation, None, keepdims, NO_VALUE, NO_VALUE)
 
     return run
 

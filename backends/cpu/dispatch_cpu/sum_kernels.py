@@ -15,6 +15,7 @@ from typing import Any
 import llvmlite.ir as ir
 import numba
 import numpy as np
+from numba.core import cgutils
 from numba.extending import intrinsic, overload, register_jitable
 
 AHEAD = 4096
@@ -65,8 +66,8 @@ def _total_of(out):
 
 @register_jitable
 def lanes_of(like, n):
-    """Return `n` lanes of the dtype of `like`; a vector of them is never in two lines of the cache."""
-    memory = np.empty(n + LINE // like.itemsize, like.dtype)
+    """Return `n` lanes of the dtype of `like`; a vector of them is never in two lines of the cache, nor cut short."""
+    memory = np.empty(n + 2 * LINE // like.itemsize, like.dtype)
     skip = -memory.ctypes.data % LINE // like.itemsize
     return memory[skip : skip + n]
 
@@ -155,6 +156,68 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
 
     arguments = (stage, numba.intp, x, mask, numba.intp, numba.intp, stride, rows, vectors, far, fresh)
     return numba.void(*arguments), generate
+
+
+def add_tail(stage, lane, x, mask, at, step, rows, count, fresh):
+    """Do as `add_vectors` for one vector, of which only `count` elements are there; what is after them stays."""
+
+
+@overload(add_tail)
+def _add_tail(stage, lane, x, mask, at, step, rows, count, fresh):
+    if has_tails(x, mask, stage):
+        return lambda stage, lane, x, mask, at, step, rows, count, fresh: add_part(
+            stage, lane, x, at, step, rows, count, fresh
+        )
+    number, anew = len(rows), fresh != numba.none
+
+    def one_by_one(stage, lane, x, mask, at, step, rows, count, fresh):
+        for k in range(count):
+            value = neutral(stage) if anew else stage[lane + k]
+            for r in range(number):
+                value = convert(value + element(x, mask, at + r * step + k, stage), stage)
+            stage[lane + k] = value
+
+    return one_by_one
+
+
+def has_tails(x, mask, stage):
+    """Whether a part of a vector is read at once, for these types.
+
+    Elements that are written one after the other stall the vector that reads them next.
+    """
+    return x.dtype in (numba.float32, numba.float64) and mask in (None, numba.none) and stage.dtype == numba.float64
+
+
+@intrinsic
+def add_part(typing_context, stage, lane, x, at, step, rows, count, fresh):
+    """Do as `add_tail`, for float64 lanes and no mask."""
+
+    def generate(context, builder, signature, arguments):
+        lanes, data = (
+            context.make_array(kind)(context, builder, arguments[i]).data for i, kind in ((0, stage), (2, x))
+        )
+        whole, index = ir.VectorType(ir.DoubleType(), 8), ir.VectorType(ir.IntType(64), 8)
+        part = ir.VectorType(context.get_value_type(x.dtype), 8)
+        size = x.dtype.bitwidth // 8
+        target = builder.bitcast(builder.gep(lanes, [arguments[1]]), whole.as_pointer())
+        first = builder.insert_element(ir.Constant(index, ir.Undefined), arguments[6], ir.IntType(32)(0))
+        counts = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8))
+        present = builder.icmp_signed("<", ir.Constant(index, list(range(8))), counts)
+        pointer = part.as_pointer()
+        kind = ir.FunctionType(part, [pointer, ir.IntType(32), present.type, part])
+        name = f"llvm.masked.load.v8f{x.dtype.bitwidth}.p0"
+        masked_load = cgutils.get_or_insert_function(builder.module, kind, name)
+        total = ir.Constant(whole, [-0.0] * 8) if fresh != numba.none else builder.load(target, align=LINE)
+        place = arguments[3]
+        for _ in range(len(rows)):
+            source = builder.bitcast(builder.gep(data, [place]), pointer)
+            value = builder.call(masked_load, [source, ir.IntType(32)(size), present, ir.Constant(part, [-0.0] * 8)])
+            total = builder.fadd(total, value if part == whole else builder.fpext(value, whole))
+            place = builder.add(place, arguments[4])
+        builder.store(total, target, align=LINE)
+        return context.get_dummy_value()
+
+    return numba.void(stage, numba.intp, x, numba.intp, numba.intp, rows, numba.intp, fresh), generate
 
 
 def _fetch(builder, data, at, offsets):
@@ -306,6 +369,7 @@ def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
     count, anew = len(rows), fresh != numba.none
     in_vectors = isinstance(stride, numba.types.BaseTuple)
     beyond = len(stride) - 1 if in_vectors else 0
+    with_tail = in_vectors and stride == numba.typeof(ONE) and has_tails(x, mask, stage)
 
     def add(stage, x, mask, start, step, stride, rows, width, far, fresh):
         lane = 0
@@ -318,6 +382,9 @@ def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
             while lane + length + beyond <= width:
                 add_vectors(stage, lane, x, mask, start + place(lane, stride), step, stride, rows, ONE, None, fresh)
                 lane += length
+            if with_tail and lane < width:
+                add_tail(stage, lane, x, mask, start + lane, step, rows, width - lane, fresh)
+                lane = width
         elif step == place(width, stride) and count > 1:
             fetch_elements(x, start + max(AHEAD // x.itemsize, count * step), count * step)
         for k in range(lane, width):
@@ -596,14 +663,12 @@ def _set_lanes(total, x, mask, start, lanes, paired, stage):
             while lane + 8 <= paired:
                 add_vectors(total, lane, x, mask, start + lane, lanes, ONE, TWO, ONE, None, ())
                 lane += 8
-            for k in range(lane, paired):
-                total[k] = element(x, mask, start + k, stage) + element(x, mask, start + lanes + k, stage)
-            for k in range(paired, min((paired + 7) // 8 * 8, lanes)):
-                total[k] = element(x, mask, start + k, stage)
-            lane = (paired + 7) // 8 * 8
-            while lane + 8 <= lanes:
-                add_vectors(total, lane, x, mask, start + lane, 0, ONE, ONE, ONE, None, ())
-                lane += 8
+            single = lane
+            while single < lanes:
+                add_vectors(total, single, x, mask, start + single, 0, ONE, ONE, ONE, None, ())
+                single += 8
+            if lane < paired:
+                add_tail(total, lane, x, mask, start + lanes + lane, 0, ONE, paired - lane, None)
 
         return in_vectors
 
