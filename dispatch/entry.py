@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, get_args
 
@@ -83,7 +83,7 @@ class Entry:
             if isinstance(backend, Unavailable):
                 return backend
             if self._devices is None:
-                self._devices = self._attempt("probe()", lambda: self._profiled(backend.probe()))
+                self._devices = self._attempt("probe()", lambda: self._profiled(tuple(backend.probe())))
             return self._devices
 
     def forget(self) -> None:
@@ -99,16 +99,19 @@ class Entry:
     def _attempt(self, what: str, action: Callable[[], T]) -> T | Unavailable:
         seconds = probe_timeout()
         try:
-            return call_with_timeout(action, seconds)
-        except BackendUnavailableError as error:
-            broken = isinstance(error, BrokenContractError)
-            return Unavailable(error.reason, error.remedy, error.hardware_present, broken)
+            return call_with_timeout(lambda: self._outcome(what, action), seconds)
         except TimeoutError as error:
             more = "allow more with DISPATCH_PROBE_TIMEOUT=<seconds>"
             return Unavailable(f"{what}: {error}", f"{self.way_out}, or {more}", broken=True)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, even SystemExit
+
+    def _outcome(self, what: str, action: Callable[[], T]) -> T | Unavailable:
+        """Return what `action` returns or what its error says; in the thread of the plugin, where no Ctrl-C arrives."""
+        try:
+            return action()
+        except BackendUnavailableError as error:
+            broken = isinstance(error, BrokenContractError)
+            return Unavailable(error.reason, error.remedy, error.hardware_present, broken)
+        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, even KeyboardInterrupt
             mend = f"reinstall or update {self.author}" if self.distribution else "mend it"
             return Unavailable(f"{what} raised {one_line(error)}", f"{mend}, or {self.way_out}", broken=True)
 
@@ -136,10 +139,11 @@ class Entry:
             )
         return backend
 
-    def _profiled(self, devices: Sequence[Device]) -> tuple[Device, ...]:
-        return with_stored_profiles(self._checked_devices(devices), self.distribution)
+    def _profiled(self, devices: tuple[Device, ...]) -> tuple[Device, ...]:
+        self._check_devices(devices)
+        return with_stored_profiles(devices, self.distribution)
 
-    def _checked_devices(self, devices: Sequence[Device]) -> tuple[Device, ...]:
+    def _check_devices(self, devices: tuple[Device, ...]) -> None:
         names = [device.name if isinstance(device, Device) else repr(device) for device in devices]
         if not names or names != [f"{self.name}:{index}" for index in range(len(names))]:
             raise BrokenContractError(
@@ -157,7 +161,6 @@ class Entry:
                     "and a driver that are strings, the memory as an int or None, and the profile as a Profile or None",
                     f"report it to the authors of {self.author}",
                 )
-        return tuple(devices)
 
 
 class UnusableEntry(Entry):

@@ -48,7 +48,7 @@ def call_with_timeout(action: Callable[[], T], seconds: float) -> T:
     TimeoutError
         When `action` has not returned after `seconds`.
     BaseException
-        Whatever `action` raises.
+        Whatever `action` raises; and KeyboardInterrupt when the user interrupts the wait.
     """
     results: list[T] = []
     errors: list[BaseException] = []

@@ -7,6 +7,14 @@
 BAD_PLUGINS = {
     "raises at import": ("raise OSError('libmine.so is missing')", "OSError: libmine.so is missing"),
     "exits at import": ("raise SystemExit(3)", "SystemExit: 3"),
+    "is interrupted at import": (
+        "raise KeyboardInterrupt('mine')",
+        "importing its plugin raised KeyboardInterrupt: mine",
+    ),
+    "times out at import by itself": (
+        "raise TimeoutError('no licence server')",
+        "importing its plugin raised TimeoutError: no licence server",
+    ),
     "is no backend": ("backend = 42", "provides 42, expected an instance of dispatch.Backend"),
     "has no such attribute": ("other = 1", "AttributeError: module 'plugin_mine' has no attribute 'backend'"),
     "another API version": (
@@ -62,6 +70,18 @@ BAD_PLUGINS = {
         "  def probe(self): raise SystemExit('no licence')\n"
         "  def supports(self, call, device): return True\nbackend = B()",
         "probe() raised SystemExit: no licence",
+    ),
+    "is interrupted in probe": (
+        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'\n"
+        "  def probe(self): raise KeyboardInterrupt\n"
+        "  def supports(self, call, device): return True\nbackend = B()",
+        "probe() raised KeyboardInterrupt",
+    ),
+    "generates no device": (
+        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'\n"
+        "  def probe(self): yield from ()\n"
+        "  def supports(self, call, device): return True\nbackend = B()",
+        "probe() returned the devices [], expected mine:0, mine:1 and so on",
     ),
     "hangs at import": ("import time; time.sleep(60)", "importing its plugin: no answer after 0.2 s"),
 }

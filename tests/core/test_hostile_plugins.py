@@ -1,7 +1,9 @@
 """Whatever a plugin does wrong ends in its own row: the other backends and the program go on."""
 
 import json
+import signal
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -32,6 +34,32 @@ def test_a_bad_plugin_ends_in_its_own_row(site, monkeypatch, code, reason):
         dispatch.sum(ONES, backend="mine")
     assert reason in caught.value.attempts[0].reason
     assert caught.value.attempts[0].remedy == bad.remedy
+
+
+def test_a_probe_may_generate_its_devices(site):
+    site.install(
+        "mine",
+        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'\n"
+        "  def probe(self): return (dispatch.Device(f'mine:{i}') for i in range(2))\n"
+        "  def supports(self, call, device): return True\nbackend = B()",
+    )
+    assert row("mine").available
+    assert [device.name for device in row("mine").devices] == ["mine:0", "mine:1"]
+
+
+def test_ctrl_c_still_ends_the_wait_for_a_plugin(register):
+    """The signal arrives in the main thread, while the plugin's own goes on."""
+    interrupted = threading.Event()
+
+    class Waiting(type(register("other"))):
+        def probe(self):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            interrupted.wait(5)
+            return [dispatch.Device("waiting:0")]
+
+    with pytest.raises(KeyboardInterrupt):
+        dispatch.sum(ONES, backend=Waiting("waiting"))
+    interrupted.set()
 
 
 def test_the_reason_that_a_plugin_gives_is_passed_on(site):
