@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import platform
 import sys
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from dispatch.benchmark import EDGES, SIZES, Timing, crossovers, devices, time_e
 from dispatch.cli.argument_types import output_file, plot_file
 from dispatch.cli.exit_codes import DONE
 from dispatch.cli.json_document import to_json
+from dispatch.cli.streams import plugins_print_to_stderr
 from dispatch.cli.tables import as_table
 from dispatch.decision import format_seconds
 from dispatch.errors import UnknownBackendError
@@ -40,7 +40,7 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a table of times, and from which size on each device is worth it."""
     sizes, edges = (SIZES[:QUICK], EDGES[:QUICK]) if options.quick else (SIZES, EDGES)
-    with contextlib.redirect_stdout(sys.stderr):  # plugins may print
+    with plugins_print_to_stderr():
         there = devices()
         wanted = options.backend or [device.name for device in there]
         names = [d.name for d in there if d.name in wanted or d.name.partition(":")[0] in wanted]

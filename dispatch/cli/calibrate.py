@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 from typing import Any
@@ -13,7 +12,7 @@ from dispatch.cli.arguments import add_json
 from dispatch.cli.entries import named_entries
 from dispatch.cli.exit_codes import DONE, FAILED
 from dispatch.cli.json_document import to_json
-from dispatch.cli.streams import complain
+from dispatch.cli.streams import complain, plugins_print_to_stderr
 from dispatch.cli.tables import as_table
 from dispatch.decision import format_seconds
 from dispatch.entry import Entry, Unavailable
@@ -46,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         os.nice(LOWEST_PRIORITY)
     measured: dict[str, Profile] = {}
     failed = False
-    with contextlib.redirect_stdout(sys.stderr):  # plugins may print
+    with plugins_print_to_stderr():
         for entry, device in _devices(options.backend):
             if options.missing and device.profile is not None and device.profile.measured:
                 continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 import time
 from dataclasses import replace
@@ -17,7 +16,7 @@ from dispatch.cli.arguments import add_eigsh, add_file, add_json, eigsh_argument
 from dispatch.cli.exit_codes import DONE
 from dispatch.cli.files import read
 from dispatch.cli.json_document import to_json
-from dispatch.cli.streams import complain
+from dispatch.cli.streams import complain, plugins_print_to_stderr
 
 
 def add_to(commands: Any) -> None:
@@ -49,7 +48,7 @@ class Solution(NamedTuple):
 def run(options: argparse.Namespace) -> int:
     """Print the eigenvalues with their residual norms, and how and where they were found."""
     refuse_overwriting(options)
-    with contextlib.redirect_stdout(sys.stderr):  # plugins may print
+    with plugins_print_to_stderr():
         solution = _solve(options)
     try:
         sys.stdout.write(_as_json(solution) if options.json else _as_text(solution))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from typing import Any
 
@@ -12,6 +11,7 @@ from dispatch.cli.arguments import add_eigsh, add_file, add_json, add_sum, eigsh
 from dispatch.cli.exit_codes import DONE, exit_code
 from dispatch.cli.files import read
 from dispatch.cli.json_document import to_json
+from dispatch.cli.streams import plugins_print_to_stderr
 
 OPERATIONS = {"sum": (add_sum, sum_arguments), "eigsh": (add_eigsh, eigsh_arguments)}
 
@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the decision, candidate by candidate; the code is that with which the call itself would end."""
     _, arguments = OPERATIONS[options.operation]
-    with contextlib.redirect_stdout(sys.stderr):  # plugins may print
+    with plugins_print_to_stderr():
         a = read(options.file, options.key)
         decision = dispatch.explain(options.operation, a, **arguments(options))
     sys.stdout.write(to_json(decision.to_dict(), indent=2) if options.json else f"{decision}\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from typing import Any
 
@@ -11,6 +10,7 @@ import dispatch
 from dispatch.cli.arguments import add_json
 from dispatch.cli.exit_codes import DONE
 from dispatch.cli.json_document import to_json
+from dispatch.cli.streams import plugins_print_to_stderr
 from dispatch.cli.tables import as_table
 
 
@@ -23,7 +23,7 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the inventory: as JSON, as a table on a terminal, as lines elsewhere."""
-    with contextlib.redirect_stdout(sys.stderr):  # plugins may print
+    with plugins_print_to_stderr():
         inventory = dispatch.backends()
     if options.json:
         sys.stdout.write(to_json(inventory.to_dict(), indent=2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import os
 import sys
@@ -23,6 +24,30 @@ def command_streams() -> Iterator[None]:
         stack.callback(setattr, warnings, "showwarning", warnings.showwarning)
         warnings.showwarning = _show_warning
         yield
+
+
+@contextlib.contextmanager
+def plugins_print_to_stderr() -> Iterator[None]:
+    """Send to stderr what is printed by Python, by C libraries and by programs that are started meanwhile."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        with contextlib.suppress(OSError):  # a descriptor that is closed has nowhere to go to
+            os.fstat(STDERR)
+            ours = os.dup(STDOUT)
+            stack.callback(os.close, ours)
+            stack.callback(os.dup2, ours, STDOUT)
+            stack.callback(_flush_c)  # what C still holds would follow our own output
+            os.dup2(STDERR, STDOUT)
+        yield
+
+
+STDOUT, STDERR = 1, 2
+"""Descriptors of the process's standard streams, which C libraries and other programs write to."""
+
+
+def _flush_c() -> None:
+    with contextlib.suppress(OSError, TypeError, AttributeError):  # where C's library cannot be got like this
+        ctypes.CDLL(None).fflush(None)
 
 
 def complain(kind: Literal["error", "warning"], message: object) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from typing import Any
 
@@ -15,6 +14,7 @@ from dispatch.cli.arguments import add_file, add_json, add_sum, refuse_overwriti
 from dispatch.cli.exit_codes import DONE
 from dispatch.cli.files import read
 from dispatch.cli.json_document import to_json
+from dispatch.cli.streams import plugins_print_to_stderr
 
 
 def add_to(commands: Any) -> None:
@@ -30,7 +30,7 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the sum, who computed it, and why."""
     refuse_overwriting(options)
-    with contextlib.redirect_stdout(sys.stderr):  # plugins may print
+    with plugins_print_to_stderr():
         a = read(options.file, options.key)
         arguments = sum_arguments(options)
         decision = dispatch.explain("sum", a, **arguments)

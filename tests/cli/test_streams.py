@@ -22,9 +22,9 @@ def _files(tmp_path, monkeypatch):
     np.save("huge.npy", np.full(2, 1e308))
 
 
-def shell(command):
-    """Run `dispatch` in a shell, and return its exit code, output and errors."""
-    command = command.replace("dispatch", f"{sys.executable} -m dispatch", 1)
+def shell(command, setting=""):
+    """Run `dispatch` in a shell, with a variable set for it, and return its exit code, output and errors."""
+    command = command.replace("dispatch", f"{setting} {sys.executable} -m dispatch", 1)
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     return result.returncode, result.stdout, result.stderr
 
@@ -107,10 +107,11 @@ def printing_plugin(tmp_path, monkeypatch):
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: printing\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[dispatch.backends]\nprinting = printing_plugin:backend\n")
-    (tmp_path / "printing_plugin.py").write_text(PRINTING_PLUGIN)
+    module = tmp_path / "printing_plugin.py"
+    module.write_text(PRINTING_PLUGIN)
     monkeypatch.syspath_prepend(str(tmp_path))
     dispatch.refresh()
-    yield
+    yield module
     sys.modules.pop("printing_plugin", None)
 
 
@@ -121,6 +122,22 @@ def test_what_a_plugin_prints_is_not_in_the_document(argv, capsys):
     printed = capsys.readouterr()
     json.loads(printed.out)
     assert printed.err == "hello from the plugin\nprobing\n"
+
+
+def test_what_c_and_other_programs_print_is_not_in_the_document(printing_plugin):
+    """Neither what a plugin's child writes at once, nor what C holds back in a buffer, as it does for a pipe."""
+    printing_plugin.write_text(
+        "import ctypes, os\nos.system('echo a child')\nctypes.CDLL(None).puts(b'buffered by C')\n"
+        + PRINTING_PLUGIN.replace('raise AssertionError("it was asked, not run")', "return os.system('echo summing')")
+    )
+    for command in ("list", "sum a.npy --backend printing"):
+        setting = f"env -u PYTHONUNBUFFERED PYTHONPATH={printing_plugin.parent}${{PYTHONPATH:+:$PYTHONPATH}}"
+        code, printed, errors = shell(f"dispatch {command} --json", setting)
+        assert code == 0
+        json.loads(printed)
+        summing = ["summing"] if command.startswith("sum") else []
+        expected = ["a child", "buffered by C", "hello from the plugin", "probing", *summing]
+        assert sorted(errors.splitlines()) == sorted(expected)
 
 
 @pytest.mark.usefixtures("printing_plugin")
