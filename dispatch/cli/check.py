@@ -50,7 +50,8 @@ def run(options: argparse.Namespace) -> int:
     arguments = [str(SUITE), f"--dispatch-backend={options.name}", *QUIETLY]
     if options.only:
         arguments += ["-k", options.only]
-    pytest.main(arguments, plugins=[promises])
+    if pytest.main(arguments, plugins=[promises]) == pytest.ExitCode.NO_TESTS_COLLECTED:
+        raise ValueError(f"-k {options.only!r} selects no test of the kit; without -k all of them run")
     capabilities = capabilities_of(backend, device)
     rows = [
         ("sum", _names(capabilities.sum_dtypes)),

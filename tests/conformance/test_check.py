@@ -63,9 +63,14 @@ def test_a_promise_that_is_not_kept(capsys):
     )
 
 
-def test_nothing_tested_is_nothing_kept():
+def test_an_expression_that_selects_nothing_is_refused(capsys):
     with dispatch.register(Summing()):
-        assert main(["check", "summing", "-k", "no_such_test"]) == 1
+        assert main(["check", "summing", "-k", "no_such_test"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == (
+        "dispatch: error: -k 'no_such_test' selects no test of the kit; without -k all of them run\n"
+    )
+    assert "| promise |" not in printed.out
 
 
 def test_a_backend_that_is_not_there(capsys):
