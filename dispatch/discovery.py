@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 import entrypoints
 
-from dispatch.errors import one_line
+from dispatch.errors import BrokenContractError, one_line
 
 GROUP = "dispatch.backends"
 """The entry-point group through which every plugin is registered, ours and anybody's."""
@@ -41,7 +41,14 @@ class Plugin:
 
     def load(self) -> object:
         """Import the module and return the object that the entry point names."""
-        return entrypoints.EntryPoint.from_string(self.target, self.name).load()
+        try:
+            entry_point = entrypoints.EntryPoint.from_string(self.target, self.name)
+        except entrypoints.BadEntryPoint:
+            raise BrokenContractError(
+                f"its entry point is {self.target!r}, which is not of the form module:attribute",
+                f"reinstall or remove {self.distribution}",
+            ) from None
+        return entry_point.load()
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version} ({self.target})"
@@ -68,16 +75,6 @@ class DiscoveryProblem:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class _Specification:
-    """One line of the group in one ``entry_points.txt``: ``name = target``."""
-
-    name: str
-    target: str
-    distribution: str
-    version: str
-
-
 def discover() -> tuple[tuple[Plugin, ...], tuple[DiscoveryProblem, ...]]:
     """Return the installed plugins in the order of `sys.path`, and what was wrong with the metadata on the way.
 
@@ -85,34 +82,20 @@ def discover() -> tuple[tuple[Plugin, ...], tuple[DiscoveryProblem, ...]]:
     """
     problems: list[DiscoveryProblem] = []
     try:
-        specifications = list(_read_all())
+        plugins = list(_read_all())
     except Exception:  # noqa: BLE001 - any package's metadata may be broken in any way
-        specifications = list(_read_one_by_one(problems))
-    plugins: dict[_Specification, Plugin] = {}
-    for found in specifications:
-        try:
-            entrypoints.EntryPoint.from_string(found.target, found.name)
-        except entrypoints.BadEntryPoint:
-            problems.append(
-                DiscoveryProblem(
-                    f"{found.distribution} {found.version}",
-                    f"its entry point {found.name!r} is {found.target!r}, which is not of the form module:attribute",
-                    f"reinstall or remove {found.distribution}",
-                )
-            )
-        else:
-            plugins[found] = Plugin(found.name, found.target, found.distribution, found.version)
-    return tuple(plugins.values()), tuple(problems)
+        plugins = list(_read_one_by_one(problems))
+    return tuple(dict.fromkeys(plugins)), tuple(problems)
 
 
-def _read_all() -> Iterator[_Specification]:
+def _read_all() -> Iterator[Plugin]:
     for config, distribution in entrypoints.iter_files_distros():
         if GROUP in config:
             for name, target in _entries(config):
-                yield _Specification(name, target, _normalise(distribution.name), distribution.version or "?")
+                yield Plugin(name, target, _normalise(distribution.name), distribution.version or "?")
 
 
-def _read_one_by_one(problems: list[DiscoveryProblem]) -> Iterator[_Specification]:
+def _read_one_by_one(problems: list[DiscoveryProblem]) -> Iterator[Plugin]:
     seen: set[str] = set()
     for distribution in importlib.metadata.distributions():
         try:
@@ -138,7 +121,7 @@ def _read_one_by_one(problems: list[DiscoveryProblem]) -> Iterator[_Specificatio
             )
         else:
             for entry_name, target in found:
-                yield _Specification(entry_name, target, name, version)
+                yield Plugin(entry_name, target, name, version)
 
 
 def _entries(config: configparser.ConfigParser) -> list[tuple[str, str]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, get_args
 
 from dispatch.backend import API_VERSION, Backend, Device, DeviceKind, Profile
-from dispatch.errors import BackendUnavailableError, one_line
+from dispatch.errors import BackendUnavailableError, BrokenContractError, one_line, printable, said
 from dispatch.hardware.calibration import with_stored_profiles
 from dispatch.timeout import call_with_timeout, probe_timeout
 
@@ -26,10 +26,6 @@ class Unavailable:
     remedy: str
     hardware_present: bool = False
     broken: bool = False
-
-
-class BrokenContractError(BackendUnavailableError):
-    """A plugin provides something else than a backend."""
 
 
 class Entry:
@@ -110,7 +106,11 @@ class Entry:
             return action()
         except BackendUnavailableError as error:
             broken = isinstance(error, BrokenContractError)
-            return Unavailable(error.reason, error.remedy, error.hardware_present, broken)
+            reason, remedy = said(getattr(error, "reason", "")), said(getattr(error, "remedy", ""))
+            if not reason:
+                reason = f"{what} raised {type(error).__name__} without a reason"
+                remedy = remedy or f"report it to the authors of {self.author}"
+            return Unavailable(reason, remedy, bool(getattr(error, "hardware_present", False)), broken)
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, even KeyboardInterrupt
             mend = f"reinstall or update {self.author}" if self.distribution else "mend it"
             return Unavailable(f"{what} raised {one_line(error)}", f"{mend}, or {self.way_out}", broken=True)
@@ -121,7 +121,7 @@ class Entry:
                 f"{self.author} provides {backend!r}, expected an instance of dispatch.Backend",
                 f"report it to the authors of {self.author}",
             )
-        if backend.api_version != API_VERSION:
+        if isinstance(backend.api_version, bool) or backend.api_version != API_VERSION:
             raise BrokenContractError(
                 f"it was written for plugin API {backend.api_version!r}; this core has {API_VERSION}",
                 f"install versions of array-dispatch and {self.author} that go together",
@@ -141,7 +141,7 @@ class Entry:
 
     def _profiled(self, devices: tuple[Device, ...]) -> tuple[Device, ...]:
         self._check_devices(devices)
-        return with_stored_profiles(devices, self.distribution)
+        return with_stored_profiles([_legible(device) for device in devices], self.distribution)
 
     def _check_devices(self, devices: tuple[Device, ...]) -> None:
         names = [device.name if isinstance(device, Device) else repr(device) for device in devices]
@@ -155,12 +155,21 @@ class Entry:
             profiled = device.profile is None or isinstance(device.profile, Profile)
             texts = isinstance(device.description, str) and isinstance(device.driver, str)
             known = device.kind in get_args(DeviceKind) and texts and profiled
-            if not known or not (memory is None or isinstance(memory, int)):
+            counted = isinstance(memory, int) and not isinstance(memory, bool) and memory >= 0
+            if not known or not (memory is None or counted):
                 raise BrokenContractError(
                     f"probe() returned {device!r}, expected a kind of {', '.join(get_args(DeviceKind))}, a description "
-                    "and a driver that are strings, the memory as an int or None, and the profile as a Profile or None",
+                    "and a driver that are strings, the memory as an int of at least 0 or None, and the profile as a "
+                    "Profile or None",
                     f"report it to the authors of {self.author}",
                 )
+
+
+def _legible(device: Device) -> Device:
+    description, driver = printable(device.description), printable(device.driver)
+    if (description, driver) == (device.description, device.driver):
+        return device
+    return replace(device, description=description, driver=driver)
 
 
 class UnusableEntry(Entry):

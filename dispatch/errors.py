@@ -69,10 +69,14 @@ class BackendUnavailableError(RuntimeError):
         hardware_present: bool = False,
         attempts: Sequence[Attempt] = (),
     ) -> None:
-        self.reason, self.remedy = str(reason), str(remedy)
+        self.reason, self.remedy = said(reason), said(remedy)
         super().__init__(self.reason if not self.remedy else f"{self.reason} ({self.remedy})")
         self.hardware_present = hardware_present
         self.attempts = tuple(attempts)
+
+
+class BrokenContractError(BackendUnavailableError):
+    """A plugin provides something else than a backend."""
 
 
 class UnsupportedCallError(NotImplementedError):
@@ -104,10 +108,20 @@ LONGEST_LINE = 500
 def one_line(error: BaseException) -> str:
     """Return the type and the message of an error that a plugin or a package may have raised, as one line."""
     try:
-        message = " ".join(str(error).split())
+        message = printable(str(error)) or "(without a message)"
     except PLUGIN_FAULTS:  # the error of a broken plugin may itself be broken
         message = "(its message cannot be shown)"
     return shortened(f"{type(error).__name__}: {message}")
+
+
+def said(words: object) -> str:
+    """Return what somebody gave as a reason or a remedy, as one line; empty where it is neither a text nor an error."""
+    return printable(str(words)) if isinstance(words, (str, BaseException)) else ""
+
+
+def printable(text: str) -> str:
+    """Return a text as one line without control characters, which would command the terminal that it is printed on."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
 
 
 def shortened(text: str, most: int = LONGEST_LINE) -> str:

@@ -28,6 +28,7 @@ from dispatch.errors import (
     UnknownBackendError,
     UnsupportedCallError,
     one_line,
+    said,
     shortened,
 )
 from dispatch.hardware.calibration import WORTH_SECONDS, calibrate_in_background
@@ -258,7 +259,11 @@ def _on_device(entry: Entry, backend: Backend, device: Device, call: Call, owner
             device.name, backend, device, "unsupported", f"its plugin raised {one_line(error)}", entry.way_out
         )
     if answer is not True:
-        return Candidate(device.name, backend, device, "unsupported", answer)
+        if reason := said(answer):
+            return Candidate(device.name, backend, device, "unsupported", reason)
+        reason = f"{entry.author} gives no reason: supports() returned {answer!r}"
+        remedy = f"report it to the authors of {entry.author}"
+        return Candidate(device.name, backend, device, "unsupported", reason, remedy)
     return Candidate(device.name, backend, device, "possible", seconds=seconds)
 
 

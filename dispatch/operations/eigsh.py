@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from dispatch import context
+from dispatch.errors import printable, shortened
 from dispatch.operations.call import Call, bind, describe
 from dispatch.request import BackendLike
 from dispatch.selection import Route, select
@@ -143,6 +144,14 @@ def eigsh(
 
 def _signed(result: EigshResult, route: Route) -> EigshResult:
     """Return a result whose info names the backend and the device that it comes from."""
+    from dispatch.solvers import EigshInfo, EigshResult
+
+    if not isinstance(result, EigshResult) or not isinstance(result.info, EigshInfo):
+        returned = shortened(printable(repr(result)), 200)
+        raise TypeError(
+            f"eigsh of the backend {route.backend.name!r} returned {returned}, expected a dispatch.solvers.EigshResult "
+            "with an EigshInfo; report it to its authors"
+        )
     return replace(result, info=replace(result.info, backend=route.backend.name, device=route.device.name))
 
 

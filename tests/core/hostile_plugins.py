@@ -27,6 +27,12 @@ BAD_PLUGINS = {
         "  def probe(self): return []\n  def supports(self, call, device): return True\nbackend = B()",
         "it was written for plugin API 0; this core has 1",
     ),
+    "an API version of true": (
+        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'; api_version=True\n"
+        "  def probe(self): return [dispatch.Device('mine:0')]\n"
+        "  def supports(self, call, device): return True\nbackend = B()",
+        "it was written for plugin API True; this core has 1",
+    ),
     "an API version that is no number": (
         "import dispatch\nclass B(dispatch.Backend):\n  name='mine'; api_version='1.0'\n"
         "  def probe(self): return []\n  def supports(self, call, device): return True\nbackend = B()",
@@ -97,8 +103,27 @@ BROKEN_ANSWERS = {
     "memory of NumPy's type": (
         "import numpy; return [dispatch.Device('mine:0', memory=numpy.int64(5))]",
         "expected a kind of cpu, gpu, accelerator, simulator, a description and a driver that are strings, the memory "
-        "as an int or None, and the profile as a Profile or None",
+        "as an int of at least 0 or None, and the profile as a Profile or None",
     ),
+    "memory below 0": ("return [dispatch.Device('mine:0', memory=-1)]", "the memory as an int of at least 0 or None"),
+    "memory of true": ("return [dispatch.Device('mine:0', memory=True)]", "the memory as an int of at least 0 or None"),
+    "no reason": (
+        "raise dispatch.BackendUnavailableError('', '')",
+        "probe() raised BackendUnavailableError without a reason",
+    ),
+    "a reason that is none": (
+        "raise dispatch.BackendUnavailableError(None, 5)",
+        "probe() raised BackendUnavailableError without a reason",
+    ),
+    "a reason that was never set": (
+        "class E(dispatch.BackendUnavailableError):\n      def __init__(self): pass\n    raise E",
+        "probe() raised E without a reason",
+    ),
+    "a reason that commands the terminal": (
+        "raise dispatch.BackendUnavailableError('no\\n \\x1b[31mdriver\\x07')",
+        "no \N{REPLACEMENT CHARACTER}[31mdriver\N{REPLACEMENT CHARACTER}",
+    ),
+    "an error without a message": ("raise KeyError", "probe() raised KeyError: (without a message)"),
     "an unknown kind": ("return [dispatch.Device('mine:0', 'toaster')]", "kind='toaster'"),
 }
 """Body of a `probe`, and a part of the reason in the row of its backend."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+import dispatch
 from dispatch import discovery
 
 
@@ -56,14 +57,15 @@ def test_a_percent_sign_is_no_interpolation(site):
     assert "mine" in found()[0]
 
 
-def test_an_entry_point_that_names_no_object_is_reported_and_skipped(site):
-    site.install("mine", entry_points="[dispatch.backends]\nmine = not a module!\n")
-    plugins, problems = found()
-    assert "mine" not in plugins
-    (problem,) = problems
-    assert problem.source == "plugin-mine 1.0"
-    assert "'not a module!', which is not of the form module:attribute" in problem.reason
-    assert problem.remedy == "reinstall or remove plugin-mine"
+@pytest.mark.parametrize("target", ["not a module!", "plugin_mine:", ""])
+def test_an_entry_point_that_names_no_object_ends_in_the_row_of_its_backend(site, target):
+    site.install("mine", entry_points=f"[dispatch.backends]\nmine = {target}\n")
+    assert found()[1] == ()
+    row = next(backend for backend in dispatch.backends() if backend.name == "mine")
+    assert row.reason == f"its entry point is {target!r}, which is not of the form module:attribute"
+    assert row.remedy == "reinstall or remove plugin-mine"
+    with pytest.raises(dispatch.BackendUnavailableError, match=r"mine: its entry point is .* -> reinstall or remove"):
+        dispatch.sum([1], backend="mine")
 
 
 def test_the_same_distribution_twice_on_the_path_is_one_plugin(site, monkeypatch):

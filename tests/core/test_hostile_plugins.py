@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import dispatch
+from dispatch.solvers import EigshResult
 from tests.core.hostile_plugins import BAD_PLUGINS, BROKEN_ANSWERS, UNSPEAKABLE
 
 ONES = np.ones(3)
@@ -137,6 +138,47 @@ def test_odd_answers_of_a_probe_end_in_its_row(site, body, reason):
     assert dispatch.sum(ONES) == 3
     assert reason in row("mine").reason
     json.dumps(dispatch.backends().to_dict())
+
+
+def test_a_description_does_not_command_the_terminal(site):
+    site.install(
+        "mine",
+        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'\n"
+        "  def probe(self): return [dispatch.Device('mine:0', description='a\\nGPU \\x1b[2J', driver='1\\r')]\n"
+        "  def supports(self, call, device): return True\nbackend = B()",
+    )
+    (device,) = row("mine").devices
+    assert (device.description, device.driver) == ("a GPU \N{REPLACEMENT CHARACTER}[2J", "1")
+
+
+@pytest.mark.parametrize("answer", ["", " \n"])
+def test_a_refusal_without_a_reason_names_who_gives_none(site, answer):
+    site.install(
+        "mine",
+        "import dispatch\nclass B(dispatch.Backend):\n  name='mine'\n"
+        "  def probe(self): return [dispatch.Device('mine:0')]\n"
+        f"  def supports(self, call, device): return {answer!r}\n"
+        "  def sum(self, *arguments, device): return 0\nbackend = B()",
+    )
+    with pytest.raises(dispatch.UnsupportedCallError) as caught:
+        dispatch.sum(ONES, backend="mine")
+    (attempt,) = caught.value.attempts
+    assert attempt.reason == f"plugin-mine gives no reason: supports() returned {answer!r}"
+    assert attempt.remedy == "report it to the authors of plugin-mine"
+
+
+@pytest.mark.parametrize("answer", [None, (1, 2), EigshResult(1, 2, None)], ids=["none", "a tuple", "no info"])
+def test_what_is_no_result_of_eigsh_names_its_backend(register, answer):
+    class Solving(type(register("other"))):
+        def eigsh(self, problem, *, device):
+            return answer
+
+    with pytest.raises(TypeError) as caught:
+        dispatch.eigsh(np.eye(3), 1, backend=Solving("mine"))
+    assert str(caught.value) == (
+        f"eigsh of the backend 'mine' returned {answer!r}, expected a dispatch.solvers.EigshResult with an EigshInfo; "
+        "report it to its authors"
+    )
 
 
 @pytest.mark.parametrize("types", [None, "numpy.ndarray", (3,)])
