@@ -18,6 +18,9 @@ from dispatch_cpu.parallel import run_over_rows
 PACKED = 1 << 15
 """Elements that are copied into one buffer, about, where no kernel can walk the strides: they stay in the cache."""
 
+A_TASK = 1 << 22
+"""Bytes of a chunk of long rows: with fewer, threads take turns at the interpreter rather than run side by side."""
+
 
 def raw_sums(a: NDArray[Any], reduction: Reduction) -> NDArray[Any]:
     """Return the raw sums of `reduction`, in its accumulator's dtype."""
@@ -70,7 +73,7 @@ def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[A
 
         _run_over_rows(take, len(pieces), 1, threaded=threaded)
         return sums
-    chunk = row_sums.chunk_rows(x.shape[-2], x.shape[-1] * (2 if dtype.kind == "c" else 1), 8, 8 * PACKED)
+    chunk = row_sums.chunk_rows(x.shape[-2], x.shape[-1] * (2 if dtype.kind == "c" else 1), 8, A_TASK)
     for index in np.ndindex(x.shape[:-2]):
         sums[index] = _sum_long(x[index], None if mask is None else mask[index], dtype, chunk, threaded=threaded)
     return sums
@@ -151,7 +154,9 @@ def _pieces(outer: tuple[int, ...], each: int) -> Iterator[tuple[Any, ...]]:
 
 
 def _pack(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return a contiguous copy of `x`, cast, with what changes no sum where the mask is False."""
+    """Return contiguous elements of `x`, cast, with what changes no sum where the mask is False, or `x`."""
+    if mask is None and x.dtype == dtype and x.dtype.isnative and x.flags.c_contiguous and x.flags.aligned:
+        return x
     packed = np.empty(x.shape, dtype.newbyteorder("="))
     if mask is None:
         np.copyto(packed, x, casting="unsafe")

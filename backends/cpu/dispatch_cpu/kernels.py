@@ -30,6 +30,9 @@ ATTEMPTS = 3
 """How often a compiler is started for the same kernel."""
 
 
+HEAD_START = 0.05
+"""Seconds that a thread waits before it loads kernels: importing Numba holds up the call that asked for them."""
+
 SMALL_SUMS = 64
 """How many sums of few elements a process takes before it asks for their kernels."""
 
@@ -91,6 +94,10 @@ def wait(timeout: float = 300.0) -> None:
 
 def _load_wanted() -> None:
     try:
+        main = threading.main_thread()
+        main.join(HEAD_START)
+        if not main.is_alive():  # the process ends, and would have to wait
+            return
         missing = [key for key in list(_wanted) if not _load_wanted_one(key)]
         if missing:
             _compile_elsewhere(missing)

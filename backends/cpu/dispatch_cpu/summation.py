@@ -37,6 +37,9 @@ LANES = 256
 STRIPE = 1024
 """Columns that kernels work on at a time: their lanes stay in the first levels of the cache. No sum depends on it."""
 
+WIDE = 16
+"""Neighbours from which NumPy's reduction over another axis adds one row of them after the other, as is meant here."""
+
 
 def lanes(width: int) -> int:
     """Return the number of lanes of a tile: the largest power of two that fits."""
@@ -56,11 +59,14 @@ def sum_rows(x: NDArray[Any], stage: np.dtype[Any], accumulator: np.dtype[Any]) 
     missing = tiles * SERIAL * count - rows
     if missing:
         x = np.concatenate([x, np.full((outer, missing, width), -0.0, x.dtype)], axis=1)
-    x = x.reshape(outer, tiles, SERIAL, count, width)
-    total = x[:, :, 0].astype(stage)
-    for row in range(1, min(SERIAL, -(-rows // count))):
-        total += x[:, :, row]
-    total = total.astype(accumulator)
+    x = x.reshape(outer, tiles, SERIAL, count, width)[:, :, : -(-rows // count)]
+    if count * width >= WIDE:
+        total = np.add.reduce(x, axis=2, dtype=stage, initial=-0.0)
+    else:
+        total = x[:, :, 0].astype(stage)
+        for row in range(1, x.shape[2]):
+            total += x[:, :, row]
+    total = total.astype(accumulator, copy=False)
     while count > 1:
         count //= 2
         total = total[:, :, :count] + total[:, :, count:]
