@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from dispatch_cpu.backend import CpuBackend
 
 import dispatch
 
@@ -82,6 +83,20 @@ def test_errors_are_numpys(case):
 def test_large_sparse_matrices_stay_sparse():
     A = sp.csr_array(([1.0, 2.0], ([0, 10**6], [10**6, 5])), shape=(10**7, 10**7))
     assert dispatch.sum(A) == 3.0
+
+
+def test_backends_that_derive_from_the_cpus_have_their_own_sum():
+    class Doubling(CpuBackend):
+        name = "doubling"
+
+        def probe(self):
+            return [dispatch.Device("doubling:0")]
+
+        def sum(self, a, *arguments, device):
+            return 2 * super().sum(a, *arguments, device=device)
+
+    for _ in range(2):
+        assert dispatch.sum(np.ones(3), backend=Doubling()) == 6
 
 
 class Overriding:

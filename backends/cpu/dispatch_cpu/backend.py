@@ -86,6 +86,8 @@ class CpuBackend(Backend):
         device: Device,
     ) -> Callable[..., Any]:
         """Return what sums arrays like `a`: NumPy itself, or what has been planned for their layout."""
+        if getattr(self.sum, "__func__", None) is not CpuBackend.sum:  # a class that is derived has its own
+            return super().prepare_sum(a, axis, dtype, out, keepdims, initial, where, device=device)
         return plan_sum(a, axis, dtype, out, keepdims, initial, where)
 
     def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:
