@@ -173,6 +173,35 @@ class SumConformance(Conformance):
         for axis in (None, 0, 1):
             self.check_sum(a, axis=axis, dtype=target)
 
+    @pytest.mark.parametrize("target", "gGO")
+    def test_what_numpy_alone_can_add(self, sum_dtype: np.dtype[Any], target: str) -> None:
+        """Extended precision and objects, by `dtype` or `out`, are added as NumPy adds them, or refused."""
+        if sum_dtype.kind == "c" and target == "g":
+            pytest.skip("discards the imaginary part")
+        a = np.ones((2, 3), sum_dtype)
+        if sum_dtype.kind != "b":
+            limits = np.iinfo(sum_dtype) if sum_dtype.kind in "iu" else np.finfo(sum_dtype)
+            a[0] = min(2**53, int(limits.max))  # float64 does not hold 2**53 + 1
+        if sum_dtype.kind == "c":
+            a *= 1 + 1j
+        for axis in (None, 0):
+            expected = np.sum(a, axis=axis, dtype=target)
+            for arguments in ({"dtype": target}, {"out": np.zeros(np.shape(expected), target)}):
+                name = f"sum of {a.dtype} over axis={axis} with {next(iter(arguments))} of {np.dtype(target)}"
+
+                def call(axis: Any = axis, arguments: Any = arguments) -> Any:
+                    return dispatch.sum(a, axis=axis, **arguments, backend=self.backend)
+
+                try:
+                    actual = call()
+                except dispatch.UnsupportedCallError:
+                    self.refused(call)
+                    continue
+                assert "out" not in arguments or actual is arguments["out"], f"{name} is not out itself"
+                if "dtype" in arguments:
+                    assert type(actual) is type(expected), f"{name} is a {type(actual)}, not a {type(expected)}"
+                np.testing.assert_array_equal(actual, expected, err_msg=name)
+
     def test_into_an_array(self, sum_dtype: np.dtype[Any]) -> None:
         """`out` is filled, whatever its strides, and returned itself."""
         a = random_array(sum_dtype, (30, 11))

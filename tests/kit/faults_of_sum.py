@@ -336,6 +336,29 @@ class ConvertedAfterwards(Sum):
             return as_result(self.right(a, **arguments | {"dtype": None}), right)
 
 
+@fault("test_what_numpy_alone_can_add", among="int64")
+class ExtendedInDouble(Sum):
+    """`dtype` of extended precision is taken for float64."""
+
+    def wrong(self, a, **arguments):
+        right = self.right(a, **arguments)
+        if arguments["dtype"] is None or np.dtype(arguments["dtype"]).char != "g":
+            return right
+        return as_result(self.right(a, **arguments | {"dtype": np.float64}), right)
+
+
+@fault("test_what_numpy_alone_can_add", among="int64")
+class ObjectsInDouble(Sum):
+    """Where `out` has objects, they are added in float64."""
+
+    def wrong(self, a, **arguments):
+        out = arguments["out"]
+        if out is None or out.dtype.char != "O":
+            return self.right(a, **arguments)
+        out[...] = self.right(a, **arguments | {"out": None, "dtype": np.float64})
+        return out
+
+
 @fault("test_every_axis")
 class ScalarsAsArrays(Sum):
     """A full sum comes back as an array of no dimensions."""
