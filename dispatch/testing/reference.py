@@ -45,4 +45,4 @@ def allowed_error(a: NDArray[Any], axis: int | tuple[int, ...] | None = None) ->
 def _normalized(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     if axis is None or ndim == 0:
         return tuple(range(ndim))
-    return tuple(sorted(i % ndim for i in ((axis,) if isinstance(axis, int) else axis)))
+    return tuple(sorted(i % ndim for i in (axis if isinstance(axis, tuple) else (axis,))))

@@ -85,6 +85,16 @@ class RandomOrder(Sum):
         return self.right(a, **arguments)
 
 
+@fault("test_the_same_input_gives_the_same_bits", among="float64")
+class RandomOrderOfMany(Sum):
+    """More than 300000 elements are added in an order that changes from call to call."""
+
+    def wrong(self, a, **arguments):
+        if a.size > 300_000 and only("fd", a, arguments) and arguments["axis"] is None:
+            a = np.random.default_rng().permutation(a.ravel()).reshape(a.shape)
+        return self.right(a, **arguments)
+
+
 @fault("test_every_axis", among="int64")
 class IntegersInDouble(Sum):
     """Integers are added in float64, which does not hold all of them."""
@@ -139,6 +149,57 @@ class GridTooSmall(Sum):
 
     def wrong(self, a, **arguments):
         return self.right(a[:65536] if a.ndim == 1 and only("fd", a, arguments) else a, **arguments)
+
+
+class LongRows(Sum):
+    """The last column of an array is not counted where `is_cut` says so of the length of the rows."""
+
+    is_cut = staticmethod(lambda n: False)
+
+    def wrong(self, a, **arguments):
+        if a.ndim and self.is_cut(a.shape[-1]) and only("fd", a, arguments):
+            a = a[..., :-1]
+        return self.right(a, **arguments)
+
+
+@fault("test_every_element_counts_once", among="float32")
+class LastOfLongRowsDropped(LongRows):
+    """The last element of a row longer than 300000 is not counted."""
+
+    is_cut = staticmethod(lambda n: n > 300_000)
+
+
+@fault("test_every_element_counts_once", among="float32")
+class LastOfFullTilesDropped(LongRows):
+    """The last element of a row of a multiple of 4096 elements above 100000 is not counted."""
+
+    is_cut = staticmethod(lambda n: n > 100_000 and n % 4096 == 0)
+
+
+@fault("test_every_element_counts_once", among="float32")
+class LastOfOneTileDropped(LongRows):
+    """The last element of a row of a multiple of 1024 elements is not counted."""
+
+    is_cut = staticmethod(lambda n: n % 1024 == 0)
+
+
+@fault("test_every_axis", among="float32")
+class ManyRowsNotComputed(Sum):
+    """Sums from the 65536th on are zero."""
+
+    def wrong(self, a, **arguments):
+        result = self.right(a, **arguments)
+        if isinstance(result, np.ndarray) and result.ndim == 1:
+            result[65535:] = 0
+        return result
+
+
+@fault("test_every_axis", among="float32")
+class FiveDimensions(Sum):
+    """The first and the last of five axes or more are mixed up."""
+
+    def wrong(self, a, **arguments):
+        return self.right(a.swapaxes(0, -1).reshape(a.shape) if a.ndim >= 5 else a, **arguments)
 
 
 @fault("test_every_layout", among="float64")
@@ -359,6 +420,28 @@ class ObjectsInDouble(Sum):
         return out
 
 
+@fault("test_in_another_dtype", among="int64")
+class IntegersThroughSingle(Sum):
+    """Integers become float64 by way of float32."""
+
+    def wrong(self, a, **arguments):
+        dtype = arguments["dtype"]
+        if a.dtype.char in "lq" and dtype is not None and np.dtype(dtype).char == "d":
+            a = a.astype(np.float32)
+        return self.right(a, **arguments)
+
+
+@fault("test_in_another_dtype", among="uint64")
+class UnsignedAsSigned(Sum):
+    """Unsigned integers of 64 bits become float64 as signed ones."""
+
+    def wrong(self, a, **arguments):
+        dtype = arguments["dtype"]
+        if a.dtype.char in "LQ" and dtype is not None and np.dtype(dtype).char == "d":
+            a = a.view(np.int64)
+        return self.right(a, **arguments)
+
+
 @fault("test_every_axis")
 class ScalarsAsArrays(Sum):
     """A full sum comes back as an array of no dimensions."""
@@ -387,6 +470,14 @@ class LastAxisIsFirst(Sum):
     def wrong(self, a, **arguments):
         axis = arguments["axis"]
         return self.right(a, **arguments | ({"axis": -axis - 1} if isinstance(axis, int) and axis < 0 else {}))
+
+
+@fault("test_every_axis", among="float64")
+class NumpysAxisIsFirst(Sum):
+    """An axis that is one of NumPy's integers is taken for axis 0."""
+
+    def wrong(self, a, **arguments):
+        return self.right(a, **arguments | ({"axis": 0} if isinstance(arguments["axis"], np.integer) else {}))
 
 
 @fault("test_every_axis", among="float64")
@@ -465,6 +556,38 @@ class InitialNotAddedToNothing(Sum):
         return self.right(a, **arguments | ({} if a.size else {"initial": NO_VALUE}))
 
 
+class Initial(Sum):
+    """`initial` is changed before it is added."""
+
+    def wrong(self, a, **arguments):
+        initial = arguments["initial"]
+        return self.right(a, **arguments | ({} if initial is NO_VALUE else {"initial": self.changed(initial)}))
+
+
+@fault("test_from_an_initial_value", among="complex128")
+class InitialOfTheRealPart(Initial):
+    """Of a complex `initial` the real part is added."""
+
+    def changed(self, initial):
+        return initial.real
+
+
+@fault("test_from_an_initial_value", among="float64")
+class InitialInSingle(Initial):
+    """`initial` is rounded to single precision."""
+
+    def changed(self, initial):
+        return float(np.float32(initial)) if isinstance(initial, float) else initial
+
+
+@fault("test_from_an_initial_value", among="int64")
+class InitialIn32Bits(Initial):
+    """Of an integer `initial` 32 bits are added."""
+
+    def changed(self, initial):
+        return (initial + 2**31) % 2**32 - 2**31 if isinstance(initial, int) else initial
+
+
 @fault("test_where")
 class MaskIgnored(Sum):
     """`where` has no effect."""
@@ -494,6 +617,51 @@ class MaskNotBroadcast(Sum):
             whole = np.ones(a.shape, bool)
             whole[0] = where
             arguments["where"] = whole
+        return self.right(a, **arguments)
+
+
+class Mask(Sum):
+    """A mask as large as the array is changed before it is read."""
+
+    def wrong(self, a, **arguments):
+        where = arguments["where"]
+        if isinstance(where, np.ndarray) and where.shape == a.shape:
+            arguments["where"] = self.changed(where)
+        return self.right(a, **arguments)
+
+
+@fault("test_where", among="float64")
+class MaskOfColumns(Mask):
+    """A mask in columns is read as if it were in rows."""
+
+    def changed(self, where):
+        return where.ravel("K").reshape(where.shape) if where.flags.f_contiguous else where
+
+
+@fault("test_where", among="float64")
+class MaskBackwards(Mask):
+    """A negative stride of a mask is taken for a positive one."""
+
+    def changed(self, where):
+        return where[::-1] if where.strides[0] < 0 else where
+
+
+@fault("test_where", among="float64")
+class MaskWithoutStrides(Mask):
+    """A mask that is a part of each row is read as if it were whole rows."""
+
+    def changed(self, where):
+        is_part = where.strides[-1] > where.itemsize and not where.flags.f_contiguous
+        return as_strided(where, where.shape, (where.shape[1], 1)) if is_part else where
+
+
+@fault("test_into_an_array")
+class OutClearedFirst(Sum):
+    """`out` is set to zero before the array is read."""
+
+    def wrong(self, a, **arguments):
+        if isinstance(arguments["out"], np.ndarray):
+            arguments["out"][...] = 0
         return self.right(a, **arguments)
 
 
@@ -565,6 +733,22 @@ class OneBufferForAllResults(Sum):
         buffer = self.buffers.setdefault((result.shape, result.dtype.char), result)
         buffer[...] = result
         return buffer
+
+
+@fault("test_results_are_the_callers_own", among="float64")
+class OldSums(Sum):
+    """An array at the same place is taken for the same array, and its sum is not computed again."""
+
+    def __init__(self):
+        self.known = {}
+
+    def wrong(self, a, **arguments):
+        if not only("d", a, arguments):
+            return self.right(a, **arguments)
+        key = (a.ctypes.data, a.shape, a.strides, arguments["axis"])
+        if key not in self.known:
+            self.known[key] = self.right(a, **arguments)
+        return self.known[key].copy()
 
 
 @fault("test_results_are_the_callers_own")
