@@ -124,6 +124,33 @@ class ResidualsNotReported(Eigsh):
         return with_info(result, residual_norms=np.ones(problem.k))
 
 
+@fault("test_a_tolerance_is_kept")
+class ResidualsATenth(Eigsh):
+    """Residual norms are reported a tenth of what they are."""
+
+    def after(self, problem, result):
+        return with_info(result, residual_norms=result.info.residual_norms / 10)
+
+
+@fault("test_every_arithmetic_and_end", among="d-SA")
+class VectorsReadOnly(Eigsh):
+    """Eigenpairs cannot be written to."""
+
+    def after(self, problem, result):
+        for array in (result.eigenvalues, result.eigenvectors):
+            array.setflags(write=False)
+        return result
+
+
+@fault("test_at_a_shift")
+class ValuesAloneDescending(Eigsh):
+    """Without vectors, values come in the reverse order."""
+
+    def after(self, problem, result):
+        values = result.eigenvalues
+        return with_pairs(result, values if problem.return_eigenvectors else values[::-1], result.eigenvectors)
+
+
 @fault("test_every_arithmetic_and_end", among="d-SA")
 class NormsWithoutEigenvalues(Eigsh):
     """Values are returned with a relative error of one in ten million."""
@@ -212,6 +239,39 @@ class ShiftIgnored(Eigsh):
 
     def before(self, problem):
         return dataclasses.replace(problem, sigma=None, mode="normal")
+
+
+@fault("test_at_a_shift")
+class ShiftOfEitherSign(Eigsh):
+    """A negative `sigma` is taken for a positive one."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, sigma=None if problem.sigma is None else abs(problem.sigma))
+
+
+@fault("test_what_the_caller_knows_is_used")
+class StartIgnored(Eigsh):
+    """`v0` has no effect."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, v0=None)
+
+
+@fault("test_what_the_caller_knows_is_used")
+class PreconditionerIgnored(Eigsh):
+    """The caller's preconditioner is not applied."""
+
+    def before(self, problem):
+        given = problem.preconditioner
+        return dataclasses.replace(problem, preconditioner=given if given is None else "auto")
+
+
+@fault("test_what_the_caller_knows_is_used")
+class InverseIgnored(Eigsh):
+    """`OPinv` has no effect."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, OPinv=None)
 
 
 @fault("test_at_a_shift")

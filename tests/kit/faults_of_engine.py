@@ -72,6 +72,32 @@ class ColumnsOnce(CpuEngine):
         return super().columns(X, list(dict.fromkeys(np.asarray(indices, int))))
 
 
+@fault("test_columns", among="float32")
+class ColumnsOf64(CpuEngine):
+    """`columns` counts to 64 and begins again."""
+
+    def columns(self, X, indices):
+        return super().columns(X, np.asarray(indices, int) % 64)
+
+
+@fault("test_gram", among="float32")
+class GramOf5000Rows(CpuEngine):
+    """`gram` adds up the first 5000 rows alone."""
+
+    def gram(self, X, Y):
+        return super().gram(X[:5000], Y[:5000])
+
+
+@fault("test_gram", among="float32")
+class GramOf128Columns(CpuEngine):
+    """`gram` computes the products of the first 128 columns alone."""
+
+    def gram(self, X, Y):
+        G = super().gram(X, Y)
+        G[128:] = 0
+        return G
+
+
 @fault("test_gram", among="complex64")
 class GramNotConjugated(CpuEngine):
     """`gram` returns ``Xᵀ Y``."""
@@ -174,6 +200,24 @@ class CombineThreeAtMost(CpuEngine):
 
 
 @fault("test_combine", among="float64")
+class CombineFourAtMost(CpuEngine):
+    """`combine` leaves out the fifth block."""
+
+    def combine(self, blocks, coefficients):
+        return super().combine(blocks[:4], coefficients[:4])
+
+
+@fault("test_combine", among="float64")
+class CombineOf5000Rows(CpuEngine):
+    """`combine` computes the first 5000 rows alone."""
+
+    def combine(self, blocks, coefficients):
+        result = super().combine(blocks, coefficients)
+        result[5000:] = 0
+        return result
+
+
+@fault("test_combine", among="float64")
 class CombineSixteenColumns(CpuEngine):
     """`combine` computes the first 32 columns alone."""
 
@@ -240,6 +284,26 @@ class SparseWithoutTheLastRow(Apply):
 
 
 @fault("test_apply_a_sparse_matrix", among="float64")
+class ApplyTo5000Rows(Apply):
+    """The first 5000 rows of the product alone are computed."""
+
+    def of_sparse(self, A, X):
+        Y = super().of_sparse(A, X)
+        Y[5000:] = 0
+        return Y
+
+
+@fault("test_apply_a_sparse_matrix", among="float64")
+class ApplyTo128Columns(Apply):
+    """The first 128 columns of the product alone are computed."""
+
+    def of_sparse(self, A, X):
+        Y = super().of_sparse(A, X)
+        Y[:, 128:] = 0
+        return Y
+
+
+@fault("test_apply_a_sparse_matrix", among="float64")
 class LongRowsCut(Apply):
     """No more than 256 elements of a row are added."""
 
@@ -293,6 +357,14 @@ class OperatorOneByOne(Apply):
 
     def of_operator(self, A, X):
         return np.concatenate([super(OperatorOneByOne, self).of_operator(A, x[:, None]) for x in X.T], axis=1)
+
+
+@fault("test_apply_an_operator")
+class OperatorMadeFinite(Apply):
+    """NaN in the product of an operator counts as zero."""
+
+    def of_operator(self, A, X):
+        return np.nan_to_num(super().of_operator(A, X))
 
 
 @fault("test_residual")
