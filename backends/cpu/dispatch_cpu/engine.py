@@ -20,7 +20,7 @@ MULTIPLICATIONS = 1 << 18
 """Multiplications of one dense product: as many as OpenBLAS still does on the calling thread, so that our threads, each
 with rows of its own, do not wait for its threads, and what is computed does not depend on how many it has."""
 
-WORTH_COMPILING = 200_000
+WORTH_COMPILING = 250_000
 """Elements times vectors below which NumPy and SciPy serve: compiled kernels take longer to load than they save in two
 calls or three."""
 
