@@ -108,7 +108,7 @@ LONGEST_LINE = 500
 def one_line(error: BaseException) -> str:
     """Return the type and the message of an error that a plugin or a package may have raised, as one line."""
     try:
-        message = printable(str(error)) or "(without a message)"
+        message = printable(" ".join(str(error).split())) or "(without a message)"
     except PLUGIN_FAULTS:  # the error of a broken plugin may itself be broken
         message = "(its message cannot be shown)"
     return shortened(f"{type(error).__name__}: {message}")
@@ -116,12 +116,12 @@ def one_line(error: BaseException) -> str:
 
 def said(words: object) -> str:
     """Return what somebody gave as a reason or a remedy, as one line; empty where it is neither a text nor an error."""
-    return printable(str(words)) if isinstance(words, (str, BaseException)) else ""
+    return printable(" ".join(str(words).split())) if isinstance(words, (str, BaseException)) else ""
 
 
 def printable(text: str) -> str:
     """Return a text as one line without control characters, which would command the terminal that it is printed on."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def shortened(text: str, most: int = LONGEST_LINE) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -71,7 +72,14 @@ class Profile:
         numbers: dict[str, Any] = {
             name: math.inf if values.get(name, 0) is None else values.get(name) for name in rates
         }
-        for name, number in (numbers | bandwidths).items():
-            if isinstance(number, bool) or not isinstance(number, (int, float)) or not number > 0:
-                raise ValueError(f"{name} is {number!r}, expected a number above 0")
+        for named in (numbers, bandwidths):
+            named.update({name: _positive(name, number) for name, number in named.items()})
         return cls(**numbers, bandwidths=bandwidths, measured=True)
+
+
+def _positive(name: str, number: Any) -> float:
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not number > 0:
+        raise ValueError(f"{name} is {number!r}, expected a number above 0")
+    if number > sys.float_info.max and number != math.inf:  # of Python's integers some are larger, and fail later
+        raise ValueError(f"{name} is beyond the largest float")
+    return float(number)

@@ -238,4 +238,4 @@ def test_memory_is_a_fixed_number_of_blocks(generalized, which, blocks, dtype):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak <= blocks * n * m * A.dtype.itemsize
+    assert peak <= blocks * n * m * A.dtype.itemsize + A.data.nbytes
