@@ -148,7 +148,7 @@ def test_a_description_does_not_command_the_terminal(site):
         "  def supports(self, call, device): return True\nbackend = B()",
     )
     (device,) = row("mine").devices
-    assert (device.description, device.driver) == ("a GPU \N{REPLACEMENT CHARACTER}[2J", "1")
+    assert (device.description, device.driver) == ("a GPU \N{REPLACEMENT CHARACTER}[2J", "1 ")
 
 
 @pytest.mark.parametrize("answer", ["", " \n"])
