@@ -143,7 +143,7 @@ def _finishing(add: Run, operation: np.dtype[Any], result: np.dtype[Any]) -> Run
                 total = total + (initial if initial.__class__ is int else result.type(initial))
         if out is not None:
             try:
-                out[...] = total
+                np.copyto(out, total, casting="unsafe")  # assignment would refuse integers that do not fit
             except ValueError:  # it is read-only: the words are NumPy's
                 return _by_numpy(a, axis, dtype, out, keepdims, initial, where)
             return out
