@@ -67,8 +67,13 @@ def _examine_device(name: str, description: str, tell: Callable[..., None]) -> N
                 check(name, np.dtype(dtype))
                 times[operation] = time.perf_counter() - started
                 break
-            except dispatch.UnsupportedCallError:
-                continue
+            except dispatch.UnsupportedCallError as refusal:
+                # What only lacks an operation or a dtype says so without a remedy.
+                for attempt in refusal.attempts:
+                    if attempt.remedy:
+                        reason = f"{operation} of {dtype}: {attempt.reason}"
+                        tell(verdict="broken", device=name, reason=reason, remedy=attempt.remedy)
+                        return
             except Exception as error:  # noqa: BLE001 - reported, whatever it is
                 tell(verdict="broken", device=name, reason=f"{operation} of {dtype}: {one_line(error)}", remedy="")
                 return

@@ -131,6 +131,19 @@ def test_a_plugin_that_cannot_be_imported_is_broken(install, capsys):
     assert "No module named 'a_module_that_nobody_has'" in findings["missing"]["reason"]
 
 
+def test_a_plugin_that_cannot_judge_a_call_is_broken(install, capsys):
+    install(
+        "confused",
+        "return 0",
+        WORKING.replace('return True if call.operation == "sum" else "it only adds"', "return 1 / 0"),
+    )
+    code, findings = examined(capsys, "confused")
+    assert code == 1
+    assert findings["confused:0"]["verdict"] == "broken"
+    assert findings["confused:0"]["reason"].startswith("sum of float64: its plugin raised ZeroDivisionError")
+    assert findings["confused:0"]["remedy"]
+
+
 def test_hardware_that_is_not_there_is_no_fault(install, capsys):
     absent = WORKING.replace("        return [dispatch.Device", "        {body}\n        return [dispatch.Device")
     install("absent", "raise dispatch.BackendUnavailableError('no device', 'plug one in')", absent)
