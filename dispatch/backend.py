@@ -17,14 +17,7 @@ if TYPE_CHECKING:
     from dispatch.operations.call import Call
     from dispatch.solvers import BlockEngine, EigenProblem, EigshResult
 
-__all__ = [
-    "API_VERSION",
-    "Backend",
-    "BackendUnavailableError",
-    "Device",
-    "Profile",
-    "UnsupportedCallError",
-]
+__all__ = ["API_VERSION", "Backend", "BackendUnavailableError", "Device", "Profile", "UnsupportedCallError"]
 
 API_VERSION = 1
 """Version of the contract between the core and its plugins. It changes when a plugin must."""

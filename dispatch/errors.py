@@ -108,7 +108,7 @@ LONGEST_LINE = 500
 def one_line(error: BaseException) -> str:
     """Return the type and the message of an error that a plugin or a package may have raised, as one line."""
     try:
-        message = printable(" ".join(str(error).split())) or "(without a message)"
+        message = said(error) or "(without a message)"
     except PLUGIN_FAULTS:  # the error of a broken plugin may itself be broken
         message = "(its message cannot be shown)"
     return shortened(f"{type(error).__name__}: {message}")

@@ -32,8 +32,8 @@ def explain(operation: Literal["sum", "eigsh"], /, *args: Any, **kwargs: Any) ->
     Raises
     ------
     ValueError, TypeError
-        When `operation` is not one of ours, or its arguments are wrong: what the call would raise before its first
-        product with an operator, which is not asked for one here.
+        When `operation` is not one of ours, or the arguments of `eigsh` are wrong: what the call would raise before its
+        first product with an operator, which is not asked for one here. Those of `sum` are judged when it runs.
 
     Examples
     --------

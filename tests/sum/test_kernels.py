@@ -36,6 +36,7 @@ def compiler(monkeypatch):
             return len
 
     made = Compiler()
+    monkeypatch.setattr(kernels, "HEAD_START", 0.0)
     monkeypatch.setattr(kernels, "_ready", {})
     monkeypatch.setattr(kernels, "_wanted", {})
     monkeypatch.setattr(kernels, "call_once", made.call_once)
