@@ -170,6 +170,6 @@ class Confirmation:
         theta = theta[: self._kept]
         space.restart([C[:, : self._kept]])
         X, AX, MX = space.leading(len(theta))
-        R, norms = self._pencil.engine.residual(AX, self._pencil.image(X, MX), theta)
-        floor = self._accuracy.floor(X, MX, theta)
+        R, norms, sizes = self._pencil.residuals(X, AX, MX, theta)
+        floor = self._accuracy.floor(theta, sizes)
         return theta, R, norms / np.maximum(floor, np.finfo(np.float64).tiny)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.solvers.engine import Block, column_norms
-from dispatch.solvers.pencil import Pencil
+from dispatch.solvers.engine import Block
+from dispatch.solvers.pencil import Pencil, Sizes
 
 FLOOR = 30.0
 """The attainable residual, in units of ``ε (‖A‖ + |θ| ‖M‖)``: less than the 32 that are promised of the true one, since
@@ -46,29 +46,18 @@ class Accuracy:
         """Precision of the arithmetic."""
         return self._pencil.eps
 
-    def limits(self, X: Block, MX: Block, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+    def limits(self, X: Block, theta: NDArray[np.float64], sizes: Sizes) -> NDArray[np.float64]:
         """Return the largest residual norm with which each of the M-normalized pairs counts as converged."""
-        size, size_M = self._sizes(X, MX, theta)
-        return np.maximum(self._tol * abs(theta) * size_M, self._floor(theta, size))
+        return np.maximum(self._tol * abs(theta) * sizes.products, self.floor(theta, sizes))
 
-    def floor(self, X: Block, MX: Block, theta: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the attainable residual norm of each of the M-normalized pairs."""
-        return self._floor(theta, self._sizes(X, MX, theta)[0])
-
-    def _sizes(
-        self, X: Block, MX: Block, theta: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the norms of the vectors and of their products with M, and keep what they show of both matrices."""
-        if not self._pencil.generalized:
+    def floor(self, theta: NDArray[np.float64], sizes: Sizes) -> NDArray[np.float64]:
+        """Return the attainable residual norm of each pair, and keep what the pairs show of the norms of A and M."""
+        norm_M = 0.0
+        if self._pencil.generalized:
+            norm_M = self._norm_M = max(self._norm_M, float((sizes.products / sizes.vectors).max()))
+        else:
             self.norm = max(self.norm, float(abs(theta).max()))
-            return np.ones(len(theta)), np.ones(len(theta))
-        size, size_M = column_norms(self._pencil.engine, X, MX)
-        self._norm_M = max(self._norm_M, float((size_M / size).max()))
-        return size, size_M
-
-    def _floor(self, theta: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
-        norm_M = self._norm_M if self._pencil.generalized else 0.0
-        return np.asarray(FLOOR * self.eps * (self.norm + norm_M * abs(theta)) * size)
+        return np.asarray(FLOOR * self.eps * (self.norm + norm_M * abs(theta)) * sizes.vectors)
 
     def coincidence(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the difference from each Ritz value below which another one is the same but for rounding errors."""

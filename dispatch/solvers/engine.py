@@ -92,6 +92,16 @@ class BlockEngine(ABC):
         R = self.combine([AX, BX], [np.eye(p), -np.diag(theta)])
         return R, column_norms(self, R)[0]
 
+    def residual_and_norms(
+        self, AX: Block, BX: Block, theta: Small, blocks: Sequence[Block]
+    ) -> tuple[Block, list[NDArray[np.float64]]]:
+        """Return the residual block, and the 2-norms of its columns and then of those of each of `blocks`.
+
+        A device may bring all norms to the host in one copy.
+        """
+        R, norms = self.residual(AX, BX, theta)
+        return R, [norms, *(column_norms(self, *blocks) if blocks else [])]
+
     def chebyshev_step(
         self, A: Operator, theta: Small, a: Small, b: Small, R: Block, D: Block, Y: Block
     ) -> tuple[Block, Block, Block]:

@@ -161,8 +161,8 @@ def lobpcg(
             C = np.eye(space.size, dtype=space.H.dtype)
         watched = min(k + len(wanted_ends(which)), kept)
         X, AX, MX = space.leading(watched) if full else space.vectors(C[:, :watched])
-        R, norms = engine.residual(AX, pencil.image(X, MX), theta[:watched])
-        limits = accuracy.limits(X, MX, theta[:watched])
+        R, norms, sizes = pencil.residuals(X, AX, MX, theta[:watched])
+        limits = accuracy.limits(X, theta[:watched], sizes)
         accurate = norms[:k] <= limits[:k]
         state = Iteration(iteration, theta[:k].copy(), norms[:k], int(accurate.sum()), pencil.applications)
         stopped = at_floor = False
@@ -233,6 +233,6 @@ def _verified(pencil: Pencil, outcome: Outcome, which: Which, accuracy: Accuracy
     theta, C = ritz_pairs(space.H, which, k)
     X, _, MX = space.vectors(C)
     AX = pencil.apply_A(X, len(theta))
-    _, norms = pencil.engine.residual(AX, pencil.image(X, MX), theta)
-    accurate = norms <= accuracy.limits(X, MX, theta)
+    _, norms, sizes = pencil.residuals(X, AX, MX, theta)
+    accurate = norms <= accuracy.limits(X, theta, sizes)
     return replace(outcome, theta=theta, X=X, residual_norms=norms, accurate=accurate)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers.engine import Block, BlockEngine, Operator
 from dispatch.solvers.problem import EigenProblem, Operand
+
+
+class Sizes(NamedTuple):
+    """The 2-norms of M-normalized vectors x, and of their products ``M x``; ones where there is no M."""
+
+    vectors: NDArray[np.float64]
+    products: NDArray[np.float64]
 
 
 class Pencil:
@@ -71,6 +79,14 @@ class Pencil:
     def image(self, X: Block, MX: Block) -> Block:
         """Return the block that ``A X`` is a multiple of, column by column, when X are eigenvectors: ``M X``."""
         return MX
+
+    def residuals(
+        self, X: Block, AX: Block, MX: Block, theta: NDArray[np.float64]
+    ) -> tuple[Block, NDArray[np.float64], Sizes]:
+        """Return the residuals of M-normalized pairs, their norms, and the sizes of the vectors: in one copy."""
+        blocks = (X, MX) if self.generalized else ()
+        R, (norms, *sizes) = self.engine.residual_and_norms(AX, self.image(X, MX), theta, blocks)
+        return R, norms, Sizes(*sizes) if sizes else Sizes(np.ones(len(theta)), np.ones(len(theta)))
 
 
 def _exponent(operand: Operand | None, problem: EigenProblem) -> int:

@@ -20,11 +20,11 @@ from scipy.linalg import eigh
 from dispatch.solvers.conclusion import conclude
 from dispatch.solvers.convergence import FLOOR, Accuracy
 from dispatch.solvers.dense import RESCUE_BELOW, solve_dense
-from dispatch.solvers.engine import Block, BlockEngine, column_norms
+from dispatch.solvers.engine import Block, BlockEngine
 from dispatch.solvers.lobpcg import Outcome, Setting, lobpcg
 from dispatch.solvers.observation import observer
 from dispatch.solvers.orthonormalization import orthonormalize
-from dispatch.solvers.pencil import Pencil
+from dispatch.solvers.pencil import Pencil, Sizes
 from dispatch.solvers.preconditioners import Nothing, Preconditioner, State
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration, Status
@@ -151,10 +151,10 @@ class _TransformedAccuracy(Accuracy):
         self._previous = np.zeros(0)
         self._length = 0.0
 
-    def limits(self, X: Block, MX: Block, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+    def limits(self, X: Block, theta: NDArray[np.float64], sizes: Sizes) -> NDArray[np.float64]:
         distance = abs(theta - self._alpha)
         enough = np.maximum(self._tol * distance, FLOOR / MARGIN * self.eps * distance**2 / self._beta)
-        (lengths,) = column_norms(self._pencil.engine, X)
+        lengths = sizes.vectors
         self._length = self._length or float(lengths.max())
         if self._transformed.generalized and self._transformed.watched and not lengths.max() <= IMPURE * self._length:
             raise ImpureError
@@ -304,8 +304,8 @@ class _TransformedRun:
         """Return pairs with their residuals, computed from the vectors, and the limits of these."""
         engine, original = self._engine, self._original
         AX, MX = original.apply_A(X, len(values)), original.apply_M(X)
-        R, norms = engine.residual(AX, MX, np.where(np.isfinite(values), values, 0.0))
-        size, size_M, size_A = column_norms(engine, X, MX, AX)
+        theta = np.where(np.isfinite(values), values, 0.0)
+        R, (norms, size, size_M, size_A) = engine.residual_and_norms(AX, MX, theta, (X, MX, AX))
         self._norm = max(self._norm, float((size_A / size).max()))
         floor = FLOOR * original.eps * (self._norm + float((size_M / size).max()) * abs(values)) * size
         return _Pairs(values, X, R, norms, np.maximum(self._problem.tol * abs(values) * size_M, floor))

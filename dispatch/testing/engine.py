@@ -219,6 +219,23 @@ class BlockEngineConformance(Conformance):
         exact = np.linalg.norm(AX - BX * theta, axis=0)
         assert_near("the norms of residual(AX, BX, θ)", norms, exact, 1e3 * np.finfo(dtype).eps * exact)
 
+    def test_residual_and_norms(self, dtype: np.dtype[Any], size: tuple[int, int]) -> None:
+        """`residual_and_norms` returns what `residual` does, and the norms of other blocks in double precision."""
+        n, p = size
+        engine, theta = self.engine(n, dtype), np.linspace(-2.0, 3.0, p)
+        hosts = [random_block(n, width, dtype, seed) for seed, width in enumerate((p, p, 3))]
+        AX, BX, X = (engine.upload(host) for host in hosts)
+        expected, norms = engine.residual(AX, BX, theta)
+        for blocks in ([], [1], [2, 0, 1]):
+            R, found = engine.residual_and_norms(AX, BX, theta, [(AX, BX, X)[number] for number in blocks])
+            self.same("the block of residual_and_norms", engine.download(R), engine.download(expected))
+            assert len(found) == 1 + len(blocks), f"{len(found)} vectors of norms for {1 + len(blocks)} blocks"
+            self.same("the norms of the residual", found[0], norms)
+            for number, sizes in zip(blocks, found[1:], strict=True):
+                exact = np.linalg.norm(hosts[number].astype(engine.small_dtype), axis=0)
+                assert sizes.dtype == np.float64, f"the norms of a block have dtype {sizes.dtype}, expected float64"
+                assert_near("the norms of a block", sizes, exact, 1e-13 * exact)
+
     def test_a_residual_of_zero(self, dtype: np.dtype[Any]) -> None:
         """An exact eigenpair has norm zero, not NaN."""
         engine, X = self.engine(100, dtype), random_block(100, 2, dtype)

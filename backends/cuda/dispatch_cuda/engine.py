@@ -104,19 +104,24 @@ class CudaEngine(BlockEngine):
 
     def residual(self, AX: Block, BX: Block, theta: Small) -> tuple[Block, NDArray[np.float64]]:
         """Return ``AX - BX diag(θ)`` and the norms of its columns, in one pass."""
-        from dispatch_cuda.kernels.blocks import residual
+        R, (norms,) = self.residual_and_norms(AX, BX, theta, ())
+        return R, norms
 
-        chunk, chunks = _chunks(AX.n)
-        R = self._new(AX.n, AX.p)
-        partial = self._runtime.allocate(chunks * R.row, np.float64)
-        scalars = self._runtime.constant(self._arithmetic.scalars(theta))
-        self._runtime.launch(
-            residual(self.dtype, self._threads), (chunks, -(-R.vecs // self._threads)),
-            R.n, chunk, R.vecs, AX.memory, BX.memory, scalars, R.memory, partial,
-        )  # fmt: skip
-        squares = self._runtime.allocate(R.row, np.float64)
-        self._fold(partial, chunks, R.row, squares)
-        return R, np.sqrt(self._runtime.read(squares)[: R.p])
+    def residual_and_norms(
+        self, AX: Block, BX: Block, theta: Small, blocks: Sequence[Block]
+    ) -> tuple[Block, list[NDArray[np.float64]]]:
+        """Return the same, and the norms of the columns of other blocks, which come to the host in one copy."""
+        wide = self._arithmetic.wide
+        ends = np.cumsum([AX.row, *(X.p * X.p * wide.itemsize // 8 for X in blocks)])
+        squares = self._runtime.allocate(int(ends[-1]), np.float64)
+        R = self._residual_into(AX, BX, theta, squares.array[: AX.row])
+        for X, begin, end in zip(blocks, ends, ends[1:], strict=False):
+            self._gram_into(X, X, squares.array[begin:end].view(wide))
+        host = self._runtime.read(squares)
+        norms = [np.sqrt(host[: R.p])]
+        for X, begin, end in zip(blocks, ends, ends[1:], strict=False):
+            norms.append(np.sqrt(np.diag(host[begin:end].view(wide).reshape(X.p, X.p)).real))
+        return R, norms
 
     def chebyshev_step(
         self, A: Any, theta: Small, a: Small, b: Small, R: Block, D: Block, Y: Block
@@ -129,6 +134,21 @@ class CudaEngine(BlockEngine):
         scalars = self._runtime.constant(self._arithmetic.scalars(theta, a, b))
         self._over_rows("chebyshev", A, D.vecs, scalars, R.memory, D.memory, Y.memory, following.memory, updated.memory)
         return R, following, updated
+
+    def _residual_into(self, AX: Block, BX: Block, theta: Small, squares: Any) -> Block:
+        """Return ``AX - BX diag(θ)``, and enqueue the squares of the norms of its columns, padded to whole vectors."""
+        from dispatch_cuda.kernels.blocks import residual
+
+        chunk, chunks = _chunks(AX.n)
+        R = self._new(AX.n, AX.p)
+        partial = self._runtime.allocate(chunks * R.row, np.float64)
+        scalars = self._runtime.constant(self._arithmetic.scalars(theta))
+        self._runtime.launch(
+            residual(self.dtype, self._threads), (chunks, -(-R.vecs // self._threads)),
+            R.n, chunk, R.vecs, AX.memory, BX.memory, scalars, R.memory, partial,
+        )  # fmt: skip
+        self._fold(partial, chunks, R.row, squares)
+        return R
 
     def _new(self, n: int, p: int) -> Block:
         vecs = self._arithmetic.vecs(p)

@@ -39,9 +39,9 @@ def traffic(monkeypatch):
     return waits, copies
 
 
-@pytest.mark.parametrize(("generalized", "usual"), [(False, 3), (True, 4)], ids=["standard", "with M"])
-def test_an_iteration_waits_few_times_and_moves_little(traffic, generalized, usual):
-    """For both sweeps of orthonormalization, the last with the projected matrix, and for norms; no block is moved."""
+@pytest.mark.parametrize("generalized", [False, True], ids=["standard", "with M"])
+def test_an_iteration_waits_few_times_and_moves_little(traffic, generalized):
+    """For both sweeps of orthonormalization, the last with the projected matrix, and for all norms; no block moves."""
     waits, copies = traffic
     A, _ = laplacian(20, 21)
     # The filter alone: factors, which may take its place, are the host's.
@@ -58,7 +58,7 @@ def test_an_iteration_waits_few_times_and_moves_little(traffic, generalized, usu
     inner = waits[1:-1]
     assert len(inner) >= 6
     assert not any(count["synchronize"] or count["wait_for"] for count in inner)
-    assert np.median([count["read"] for count in inner]) <= usual, inner
+    assert np.median([count["read"] for count in inner]) <= 3, inner
     # More where the basis is computed anew, and where the pairs are verified.
     assert max(count["read"] for count in inner) <= 20, inner
     assert max(copies[:-1]) < SMALL
