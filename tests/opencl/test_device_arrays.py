@@ -1,5 +1,7 @@
 """`pyopencl.array.Array` in, the same class out, on the array's own queue."""
 
+import time
+
 import numpy as np
 import pyopencl as cl
 import pyopencl.array
@@ -90,6 +92,27 @@ def test_c_types_of_one_size_stay_apart(queue):
     for dtype in (long, longlong, long):
         got = dispatch.sum(cl.array.to_device(queue, np.ones(7, dtype)))
         assert got.dtype.char == dispatch.sum(np.ones(7, dtype), backend="opencl").dtype.char
+
+
+def test_a_sum_waits_for_what_its_operand_waits_for(queue):
+    a = cl.array.zeros(queue, 100, np.float64)
+    queue.finish()
+    gate = cl.UserEvent(queue.context)
+    a.add_event(cl.enqueue_copy(queue, a.base_data, np.ones(100), is_blocking=False, wait_for=[gate]))
+    got = dispatch.sum(a)
+    queue.flush()
+    time.sleep(0.1)  # for a sum that does not wait
+    gate.set_status(cl.command_execution_status.COMPLETE)
+    assert got.get() == 100
+
+
+def test_queues_that_take_turns_keep_their_arrays(queue):
+    other = cl.CommandQueue(queue.context)
+    for n in (3, 5):
+        for on in (queue, other, other):
+            got = dispatch.sum(cl.array.to_device(on, np.ones(n, np.float32)))
+            assert got.queue is on
+            assert got.get() == n
 
 
 def test_empty_sums(queue):

@@ -97,8 +97,8 @@ def _empty_like(runtime: Runtime, a: Any, plan: Plan) -> Any:
 
 
 def _order_after(runtime: Runtime, *arrays: Any) -> None:
-    """Let what is enqueued next wait for the work on the arrays that other queues may still do."""
-    events = [event for array in arrays for event in array.events if event.command_queue != runtime.queue]
+    """Let what is enqueued next wait for the work on the arrays that would not be done before it anyway."""
+    events = [event for array in arrays for event in array.events if not runtime.keeps_order_after(event)]
     if events:
         with runtime.guard:
             cl.enqueue_barrier(runtime.queue, wait_for=events)

@@ -168,6 +168,10 @@ class Runtime:
             self._check()
             return self._in_order(cl.enqueue_copy(self.queue, memory.buffer, host, is_blocking=False))
 
+    def keeps_order_after(self, event: Any) -> bool:
+        """Whether what is enqueued next starts after an event without being told to."""
+        return not self._out_of_order and event.command_queue == self.queue
+
     def _in_order(self, event: Any) -> Any:
         """Return the event; on a caller's out-of-order queue, let what comes next wait for it."""
         if self._out_of_order:
