@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -61,6 +62,7 @@ class OpenCLBackend(Backend):
         self._traits_of: dict[str, Traits] = {}
         self._runtimes: dict[Any, Runtime] = {}
         self._on_queues: dict[Any, Runtime] = {}
+        self._latest: Runtime | None = None
 
     def probe(self) -> Sequence[Device]:
         """Return the usable devices, GPUs first."""
@@ -117,13 +119,11 @@ class OpenCLBackend(Backend):
         device: Device,
     ) -> Any:
         """Run `dispatch.sum` on the device."""
-        from dispatch_opencl.device_sum import queue_of, sum_device_array
-        from dispatch_opencl.host_sum import sum_host_array
-
+        on_device, on_host = _sums()
         arguments = (axis, dtype, out, keepdims, initial, where)
         if is_device_array(a):
-            return sum_device_array(self._runtime_on(queue_of(a), device.name), a, arguments)
-        return sum_host_array(self.runtime(device.name), np.asarray(a), arguments)
+            return on_device(self._runtime_on(queue_of(a), device.name), a, arguments)
+        return on_host(self.runtime(device.name), np.asarray(a), arguments)
 
     def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:
         """Return the kernels for `problem`."""
@@ -139,13 +139,13 @@ class OpenCLBackend(Backend):
         BackendUnavailableError
             After a fork.
         """
-        from dispatch_opencl.runtime import Runtime
-
         FORK.check()
         device = self._devices[name]
         with self._lock:
             runtime = self._runtimes.get(device)
             if runtime is None or runtime.lost:
+                from dispatch_opencl.runtime import Runtime
+
                 runtime = self._runtimes[device] = Runtime(name, device, self._known_traits(name))
             return runtime
 
@@ -158,17 +158,44 @@ class OpenCLBackend(Backend):
 
     def _runtime_on(self, queue: Any, name: str) -> Runtime:
         """Return the device in use through a queue of the caller's; the programs of the last few are kept."""
-        from dispatch_opencl.runtime import Runtime
-
         FORK.check()
+        latest = self._latest  # mostly it is the same one again
+        if latest is not None and latest.queue == queue and not latest.lost:
+            return latest
         with self._lock:
             runtime = self._on_queues.pop(queue, None)
             if runtime is None or runtime.lost:
+                from dispatch_opencl.runtime import Runtime
+
                 runtime = Runtime(name, queue.device, self._known_traits(name), queue)
             self._on_queues[queue] = runtime
             if len(self._on_queues) > QUEUES_KEPT:
                 del self._on_queues[next(iter(self._on_queues))]
+            self._latest = runtime
             return runtime
+
+
+def queue_of(a: Any) -> Any:
+    """Return the queue that an array's work goes to.
+
+    Raises
+    ------
+    ValueError
+        When the array has none.
+    """
+    queue = a.queue
+    if queue is None:
+        raise ValueError("the array has no queue to run on; give it one with a.with_queue(queue)")
+    return queue
+
+
+@functools.cache
+def _sums() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return what sums arrays on the device, and on the host; imported by the first call, as PyOpenCL is with them."""
+    from dispatch_opencl.device_sum import sum_device_array
+    from dispatch_opencl.host_sum import sum_host_array
+
+    return sum_device_array, sum_host_array
 
 
 def is_device_array(a: Any) -> bool:

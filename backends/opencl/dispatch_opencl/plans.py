@@ -9,7 +9,7 @@ import numpy as np
 
 from dispatch.reduction import Group, Reduction, prepare, real_part
 from dispatch_opencl.runtime import Runtime
-from dispatch_opencl.summation import Summation
+from dispatch_opencl.summation import Launch, Summation
 
 NO_VALUE: Any = np._NoValue
 """NumPy's mark for an argument that was left out."""
@@ -54,6 +54,14 @@ class Plan:
     def direct(self) -> bool:
         """Whether the last launch can write a new result at once."""
         return self.writes(self.reduction.dtype, self.result_strides)
+
+    @cached_property
+    def only_launch(self) -> Launch | None:
+        """The launch that writes a new result, where there is nothing else to do, as for few elements."""
+        if self.reduction.count == 0 or self.reduction.sums == 0 or not self.direct:
+            return None
+        launches = self.summation.launches(self.groups, self.summation.result)
+        return launches[0] if len(launches) == 1 else None
 
     def writes(self, dtype: np.dtype[Any], strides: tuple[int, ...]) -> bool:
         """Return whether the last launch can write the result at once: where nothing is left to do but the cast."""

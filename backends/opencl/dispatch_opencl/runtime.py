@@ -121,14 +121,18 @@ class Runtime:
     def launch(self, kernel: Any, items: Sequence[int], group: Sequence[int], *arguments: Any) -> Any:
         """Enqueue a kernel and return its event. Integers are passed as `long`, memory by its buffer."""
         converted = [a.buffer if type(a) in MEMORY else a for a in arguments]
+        return self.enqueue(kernel, tuple(items), tuple(group), converted)
+
+    def enqueue(self, kernel: Any, items: tuple[int, ...], group: tuple[int, ...], arguments: Sequence[Any]) -> Any:
+        """Do what `launch` does, with arguments that are buffers and numbers already."""
         # A kernel object holds the arguments between the two calls, so nobody may come in between.
         with self._lock, self.guard:
             self._check()
             if kernel not in self._typed:
-                kernel.set_scalar_arg_dtypes([_scalar_type(argument) for argument in converted])
+                kernel.set_scalar_arg_dtypes([_scalar_type(argument) for argument in arguments])
                 self._typed.add(kernel)
-            kernel.set_args(*converted)
-            return self._in_order(cl.enqueue_nd_range_kernel(self.queue, kernel, tuple(items), tuple(group)))
+            kernel.set_args(*arguments)
+            return self._in_order(cl.enqueue_nd_range_kernel(self.queue, kernel, items, group))
 
     def allocate(self, nbytes: int) -> PooledBuffer:
         """Return device memory of at least `nbytes` bytes, with undefined contents.

@@ -69,7 +69,7 @@ class Launch(NamedTuple):
     ----------
     kernel : pyopencl.Kernel
         Built for what it reads.
-    items, group : int
+    items, group : tuple of int
         Work-items, and those of a group.
     walks : bool
         Whether it walks an operand and a mask; otherwise it adds up chunks.
@@ -82,12 +82,21 @@ class Launch(NamedTuple):
     """
 
     kernel: Any
-    items: int
-    group: int
+    items: tuple[int]
+    group: tuple[int]
     walks: bool
     axes: Any
     numbers: tuple[int, ...]
     nbytes: int
+
+    def arguments(self, operand: Place, mask: Place | None, result: Place, last: bool) -> tuple[Any, ...]:
+        """Return the kernel's arguments; as the `last` launch it writes results, otherwise sums."""
+        memory = operand.memory
+        if not self.walks:
+            return (memory, *self.numbers, *result, int(last))
+        # Without a mask or outer axes nothing reads them; some buffer has to stand for them.
+        axes = memory if self.axes is None else self.axes
+        return (*operand, *(mask or (memory, 0)), axes, *self.numbers, *result, int(last))
 
 
 class Summation:
@@ -140,17 +149,12 @@ class Summation:
             Where to put results: the sums cast to `result`, with the initial value 0 added. By default the sums
             themselves, of type `dtype`, go to new memory.
         """
-        launches = self._launches(groups, self.dtype if into is None else self.result)
+        launches = self.launches(groups, self.dtype if into is None else self.result)
         for launch in launches:
             last = into is not None and launch is launches[-1]
             result = into if into is not None and last else Place(self._runtime.allocate(launch.nbytes), 0)
-            walked: tuple[Any, ...] = (operand.memory,)
-            if launch.walks:
-                # Without a mask or outer axes nothing reads them; some buffer has to stand for them.
-                stand_in = operand.memory
-                walked = (*operand, *(mask or (stand_in, 0)), stand_in if launch.axes is None else launch.axes)
             event = self._runtime.launch(
-                launch.kernel, (launch.items,), (launch.group,), *walked, *launch.numbers, *result, int(last)
+                launch.kernel, launch.items, launch.group, *launch.arguments(operand, mask, result, last)
             )
             operand, mask = result, None
         return operand.memory, event
@@ -161,7 +165,7 @@ class Summation:
             raw = raw.view(np.result_type(raw.dtype, np.complex64))
         return raw.astype(self._accumulator, copy=False)
 
-    def _launches(self, groups: tuple[Group, ...], result: np.dtype[Any]) -> tuple[Launch, ...]:
+    def launches(self, groups: tuple[Group, ...], result: np.dtype[Any]) -> tuple[Launch, ...]:
         """Return the launches for a walk whose sums are stored as `result`; those of the last walks are kept."""
         key = (self.element.char, self._operation.char, self.dtype.char, result.char, self._masked, groups)
         known = self._runtime.launches
@@ -240,7 +244,7 @@ class Summation:
         sums = chunks.outer * chunks.width
         return Launch(kernel, *self._shape(sums), False, None, tuple(chunks), sums * self.dtype.itemsize)
 
-    def _shape(self, items: int) -> tuple[int, int]:
+    def _shape(self, items: int) -> tuple[tuple[int], tuple[int]]:
         """Return how many work-items to start, and those of a group, for work that so many could share."""
         group = 1 if self._streams else self._runtime.traits.group
-        return min(-(-items // group), MOST_GROUPS[self._streams]) * group, group
+        return (min(-(-items // group), MOST_GROUPS[self._streams]) * group,), (group,)
