@@ -143,6 +143,8 @@ class Reduction:
         return self._arrange(raw.astype(self.dtype, copy=False).view(self.dtype))
 
     def _arrange(self, values: NDArray[Any]) -> Any:
+        if not self.shape and self.out is None:
+            return values[0]
         layout, shape, kept = self.layout, self.shape, self._kept()
         view = values.reshape([shape[axis] for axis in kept])
         view = view[tuple(slice(None, None, -1 if axis in layout.flipped else 1) for axis in layout.kept)]
@@ -150,8 +152,6 @@ class Reduction:
         if self.out is not None:
             np.copyto(self.out, view, casting="unsafe")
             return self.out
-        if not shape:
-            return view[()]
         return np.array(view, order="K") if layout.flipped else view
 
     def _kept(self) -> tuple[int, ...]:

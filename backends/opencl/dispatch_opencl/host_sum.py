@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,28 +60,22 @@ def _walkable(runtime: Runtime, a: NDArray[Any], reduction: Reduction) -> bool:
 
 
 def _raw_sums(runtime: Runtime, a: NDArray[Any], plan: Plan) -> NDArray[Any]:
-    reduction, summation, groups = plan.reduction, plan.summation, plan.groups
-    item = summation.element.itemsize
-    mask = None if reduction.where is None else np.asarray(reduction.where)
-    first = a.ctypes.data + reduction.layout.offsets[0]
-    mask_first = 0 if mask is None else mask.ctypes.data + reduction.layout.offsets[1]
+    summation, groups = plan.summation, plan.groups
+    parts = list(slabs(groups, slab_bytes(runtime) // summation.element.itemsize))
+    if len(parts) == 1:
+        raw = _collect(runtime, _start(runtime, a, plan, parts[0]), summation.dtype)
+        return summation.values(raw)
     raw = np.full(
         [g.extent for g in groups if not g.reduced], -0.0 if summation.dtype.kind == "f" else 0, summation.dtype
     )
     pending: list[_Pending] = []
-    for slab in slabs(groups, slab_bytes(runtime) // item):
-        operand = _wrapped(runtime, a, first + slab.start * item, span(slab.groups) * item)
-        marks = None
-        if mask is not None:
-            before, nbytes = mask_span(slab.groups)
-            marks = Place(_wrapped(runtime, mask, mask_first + slab.mask_start - before, nbytes), before)
-        memory, _ = summation.run(slab.groups, Place(operand, 0), marks)
-        pending.append(_Pending(slab, memory, operand, None if marks is None else marks.memory))
+    for slab in parts:
+        pending.append(_start(runtime, a, plan, slab))
         runtime.flush()
         if len(pending) == SLABS_IN_FLIGHT:
-            _collect(runtime, pending.pop(0), raw)
+            _add(runtime, pending.pop(0), raw)
     for waiting in pending:
-        _collect(runtime, waiting, raw)
+        _add(runtime, waiting, raw)
     return summation.values(raw.reshape(-1))
 
 
@@ -97,16 +92,37 @@ def slab_bytes(runtime: Runtime) -> int:
     return min(traits.largest, traits.memory // (2 * SLABS_IN_FLIGHT))
 
 
+def _start(runtime: Runtime, a: NDArray[Any], plan: Plan, slab: Slab) -> _Pending:
+    """Enqueue the sums of a slab."""
+    reduction = plan.reduction
+    item = plan.summation.element.itemsize
+    first = a.ctypes.data + reduction.layout.offsets[0] + slab.start * item
+    operand = _wrapped(runtime, a, first, span(slab.groups) * item)
+    marks = None
+    if reduction.where is not None:
+        mask = np.asarray(reduction.where)
+        before, nbytes = mask_span(slab.groups)
+        first = mask.ctypes.data + reduction.layout.offsets[1] + slab.mask_start
+        marks = Place(_wrapped(runtime, mask, first - before, nbytes), before)
+    memory, _ = plan.summation.run(slab.groups, Place(operand, 0), marks)
+    return _Pending(slab, memory, operand, None if marks is None else marks.memory)
+
+
 def _wrapped(runtime: Runtime, array: NDArray[Any], address: int, nbytes: int) -> HostMemory:
     return runtime.wrap(memory_of(array, address, nbytes))
 
 
-def _collect(runtime: Runtime, done: _Pending, raw: NDArray[Any]) -> None:
-    """Add the sums of a slab to those of the slabs before."""
-    part = raw[done.slab.place]
-    sums = np.empty(part.shape, raw.dtype)
+def _collect(runtime: Runtime, done: _Pending, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Wait for the sums of a slab."""
+    sums = np.empty(prod(group.extent for group in done.slab.groups if not group.reduced), dtype)
     runtime.read(sums, done.sums)
     done.operand.idle = True
     if done.mask is not None:
         done.mask.idle = True
-    raw[done.slab.place] = part + sums
+    return sums
+
+
+def _add(runtime: Runtime, done: _Pending, raw: NDArray[Any]) -> None:
+    """Add the sums of a slab to those of the slabs before."""
+    part = raw[done.slab.place]
+    raw[done.slab.place] = part + _collect(runtime, done, raw.dtype).reshape(part.shape)
