@@ -17,7 +17,7 @@ from dispatch.cli.tables import as_table
 from dispatch.decision import format_seconds
 from dispatch.entry import Entry, Unavailable
 from dispatch.errors import PLUGIN_FAULTS, BackendUnavailableError, one_line
-from dispatch.hardware.calibration import calibrate, enabled
+from dispatch.hardware.calibration import enabled, measured_profile, store_profile
 from dispatch.hardware.profile import Profile
 
 HEADER = ("device", "call", "launch", "memory GB/s", "up GB/s", "down GB/s", "SpMM G/s", "dense G/s")
@@ -38,7 +38,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a row a device; return 1 where one could not be measured or its profile not be stored."""
+    """Print a row a device that was measured; return 1 where one could not be, or its profile not be stored."""
     if not enabled():
         raise ValueError("DISPATCH_CALIBRATE is 0, which keeps profiles from being measured and used; unset it")
     if options.missing and hasattr(os, "nice"):
@@ -53,9 +53,16 @@ def run(options: argparse.Namespace) -> int:
             if isinstance(backend, Unavailable):
                 continue
             try:
-                measured[device.name] = calibrate(backend, device, entry.distribution)
+                measured[device.name] = measured_profile(backend, device)
             except PLUGIN_FAULTS as error:  # one device must not keep the others from being measured
                 complain("error", f"{device.name}: {one_line(error)}")
+                failed = True
+                continue
+            try:
+                store_profile(device, entry.distribution, measured[device.name])
+            except OSError as error:
+                remedy = "set DISPATCH_CACHE_DIR to a folder that can be written"
+                complain("error", f"{device.name}: measured, but not stored: {one_line(error)}; {remedy}")
                 failed = True
     if options.json:
         sys.stdout.write(to_json({name: profile.to_dict() for name, profile in measured.items()}, indent=2))

@@ -52,22 +52,35 @@ def with_stored_profiles(devices: Sequence[Device], distribution: str | None) ->
     return tuple(device if profile is None else replace(device, profile=profile) for device, profile in found)
 
 
-def calibrate(backend: Backend, device: Device, distribution: str | None) -> Profile:
-    """Measure a device and store its profile, which devices of this process get after `dispatch.refresh`.
+def measured_profile(backend: Backend, device: Device) -> Profile:
+    """Return what a backend measures of its device, once it is known to be a profile that can be stored.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When it is not.
+    Exception
+        Whatever the backend raises.
+    """
+    profile = backend.calibrate(device)
+    if not isinstance(profile, Profile):
+        raise TypeError(f"calibrate() returned {profile!r}, expected a Profile")
+    Profile.from_dict(profile.to_dict())
+    return profile
+
+
+def store_profile(device: Device, distribution: str | None, profile: Profile) -> None:
+    """Store what was measured of a device, which processes find that look for devices from now on.
 
     Raises
     ------
     OSError
-        When the profile cannot be stored.
-    Exception
-        Whatever the backend raises.
+        When it cannot be written.
     """
     from dispatch.hardware import store
 
-    profile = backend.calibrate(device)
     if distribution is not None:
         store.save(device, distribution, profile)
-    return profile
 
 
 _started = threading.Event()
@@ -97,7 +110,7 @@ def _claim() -> bool:
     stamp = store.folder() / "attempted"
     stamp.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
-        if time.time() - stamp.stat().st_mtime < PAUSE:
+        if abs(time.time() - stamp.stat().st_mtime) < PAUSE:  # clocks are set back
             return False
         stamp.unlink()
     try:

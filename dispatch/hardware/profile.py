@@ -51,8 +51,15 @@ class Profile:
         return math.isinf(self.upload_bandwidth)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, ready for JSON; an infinite bandwidth is None."""
-        return {name: None if value == math.inf else value for name, value in asdict(self).items()}
+        """Return the fields as plain values, ready for JSON.
+
+        A transfer that copies nothing is None, and the latency of what the device cannot do is ``"inf"``.
+        """
+        infinite = {**dict.fromkeys(_LATENCIES, "inf"), **dict.fromkeys(_TRANSFERS)}
+        return {
+            name: infinite[name] if value == math.inf and name in infinite else value
+            for name, value in asdict(self).items()
+        }
 
     @classmethod
     def from_dict(cls, values: Any) -> Profile:
@@ -69,12 +76,16 @@ class Profile:
         if not isinstance(bandwidths, dict) or not all(isinstance(name, str) for name in bandwidths):
             raise ValueError(f"bandwidths is {bandwidths!r}, expected a mapping of dtypes to numbers")
         rates = [f.name for f in fields(cls) if f.name not in ("bandwidths", "measured")]
-        numbers: dict[str, Any] = {
-            name: math.inf if values.get(name, 0) is None else values.get(name) for name in rates
-        }
+        numbers: dict[str, Any] = {name: values.get(name) for name in rates}
+        for infinite, names in (("inf", _LATENCIES), (None, _TRANSFERS)):
+            numbers.update({name: math.inf for name in names if values.get(name, 0) == infinite})
         for named in (numbers, bandwidths):
             named.update({name: _positive(name, number) for name, number in named.items()})
         return cls(**numbers, bandwidths=bandwidths, measured=True)
+
+
+_LATENCIES = ("call_seconds", "launch_seconds")
+_TRANSFERS = ("upload_bandwidth", "download_bandwidth")
 
 
 def _positive(name: str, number: Any) -> float:

@@ -80,6 +80,7 @@ def test_what_a_backend_lacks_is_never_estimated(quick):
     backend = NoSolver()
     profile = backend.calibrate(backend.probe()[0])
     assert profile.launch_seconds == math.inf
+    assert profile.to_dict()["launch_seconds"] == "inf"
     assert Profile.from_dict(json.loads(json.dumps(profile.to_dict()))) == profile
 
 
@@ -100,6 +101,41 @@ def test_a_backend_with_nothing_to_measure_is_reported(cache, capsys):
         "dispatch: error: nothing:0: ValueError: nothing:0 supports neither sum nor eigsh of float64: "
         "there is nothing to measure\n"
     )
+
+
+def test_what_cannot_be_stored_is_reported_all_the_same(cache, quick, capsys):
+    cache.write_text("a file is in the way")
+    assert main(["calibrate", "--backend", "cpu"]) == 1
+    printed = capsys.readouterr()
+    assert [line.split()[0] for line in printed.out.splitlines()] == ["device", "cpu:0"]
+    said, remedy = printed.err.rstrip().split("; ")
+    assert said.startswith("dispatch: error: cpu:0: measured, but not stored: FileExistsError: ")
+    assert remedy == "set DISPATCH_CACHE_DIR to a folder that can be written"
+
+
+class Careless(Nothing):
+    """Measures what `figures` says."""
+
+    def __init__(self, figures):
+        self.figures = figures
+
+    def calibrate(self, device):
+        return self.figures
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"spmm_rate": 1e9}, "TypeError: calibrate() returned {'spmm_rate': 1000000000.0}, expected a Profile"),
+        (Profile(1.0, 1.0, 1e9, math.nan, 1e9), "ValueError: spmm_rate is nan, expected a number above 0"),
+    ],
+)
+def test_a_measurement_that_is_no_profile_is_reported(cache, capsys, figures, said):
+    with dispatch.register(Careless(figures)):
+        assert main(["calibrate", "--backend", "nothing"]) == 1
+    printed = capsys.readouterr()
+    assert "nothing:0" not in printed.out
+    assert printed.err == f"dispatch: error: nothing:0: {said}\n"
 
 
 def test_calibrate_refuses_what_it_cannot_do(capsys, monkeypatch):
@@ -161,12 +197,21 @@ def test_the_first_choice_that_matters_has_the_devices_measured(started, cache):
     calibration._started.clear()  # another process, soon after
     decide(LARGE)
     assert started == [MEASURE]
-    (cache / "attempted").touch()
     old = time.time() - calibration.PAUSE - 1
     os.utime(cache / "attempted", (old, old))
     calibration._started.clear()
     decide(LARGE)
     assert started == [MEASURE, MEASURE]
+
+
+def test_an_attempt_in_the_future_keeps_nothing_from_being_measured(started, cache):
+    cache.mkdir()
+    (cache / "attempted").touch()
+    future = time.time() + 2 * calibration.PAUSE  # the clock has been set back since
+    os.utime(cache / "attempted", (future, future))
+    decide(LARGE)
+    assert started == [MEASURE]
+    assert (cache / "attempted").stat().st_mtime < future
 
 
 def test_no_program_but_python_is_started(started, cache, monkeypatch):

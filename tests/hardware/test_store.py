@@ -73,6 +73,8 @@ FOREIGN = {
     "a rate that is no number": lambda path: written(path, spmm_rate="fast").encode(),
     "a rate that is NaN": lambda path: written(path, read_bandwidth=float("nan")).encode(),
     "a rate beyond all floats": lambda path: written(path, call_seconds=10**400).encode(),
+    "a rate that is null": lambda path: written(path, read_bandwidth=None).encode(),
+    "a latency that is null": lambda path: written(path, launch_seconds=None).encode(),
     "a bandwidth beyond all floats": lambda path: written(path, upload_bandwidth=10**400).encode(),
     "a dtype's bandwidth beyond all floats": lambda path: written(path, bandwidths={"float32": 10**400}).encode(),
     "a rate that is missing": lambda path: path.read_bytes().replace(b"dense_rate", b"other_rate"),
