@@ -7,6 +7,7 @@ own. PyOpenCL's sum needs ``mako``.
 
 from __future__ import annotations
 
+import compileall
 import os
 import platform
 import subprocess
@@ -17,6 +18,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -120,6 +122,10 @@ def later_calls(on_device: bool) -> None:
 
 def first_calls() -> None:
     """Compare the first call of a process, with an empty cache on the disk and with that of an earlier process."""
+    for package in ("dispatch", "dispatch_cpu", "dispatch_cuda", "dispatch_opencl"):
+        # To bytecode, as pip does with what it installs.
+        for folder in import_module(package).__path__:
+            compileall.compile_dir(folder, quiet=1)
     print("\npyopencl.array.sum / dispatch.sum, first call of a process: nothing on the disk, compiled programs there")
     ratios: list[list[float]] = []
     for dtype in DTYPES:
