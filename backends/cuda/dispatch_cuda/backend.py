@@ -127,8 +127,15 @@ class CudaBackend(Backend):
             key = (name, current_stream())
             runtime = self._runtimes.get(key)
             if runtime is None:
-                runtime = self._runtimes[key] = Runtime(name, self._devices[name], key[1])
+                runtime = Runtime(name, self._devices[name], key[1], lambda: self._trim(name))
+                self._runtimes[key] = runtime
             return runtime
+
+    def _trim(self, name: str) -> None:
+        """Give back what the streams of a device keep of its memory without using it."""
+        for (other, _), runtime in list(self._runtimes.items()):
+            if other == name:
+                runtime.pool.trim()
 
 
 def why_not_eigsh(call: Call) -> str:

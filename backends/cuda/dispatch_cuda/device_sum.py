@@ -14,6 +14,7 @@ from dispatch.reduction.slabs import mask_span, span
 from dispatch_cuda.dlpack import Borrowed, lent
 from dispatch_cuda.memory import flat
 from dispatch_cuda.runtime import Runtime
+from dispatch_cuda.streams import LEGACY_DEFAULT
 from dispatch_cuda.summation import Summation
 
 NO_VALUE: Any = np._NoValue
@@ -128,21 +129,41 @@ def _stream_of(array: Any) -> int:
     """Return the number of the stream that an array's producer works on; 1, the legacy default one, where none is said.
 
     That is what the interface's version 3 says, https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html.
+    PyTorch has its version 2, which knows no streams, and works on its current one.
     """
-    return int(array.__cuda_array_interface__.get("stream") or 1)
+    if _library(array) == "torch":
+        import torch
+
+        return int(torch.cuda.current_stream(array.device).cuda_stream) or LEGACY_DEFAULT
+    return int(array.__cuda_array_interface__.get("stream") or LEGACY_DEFAULT)
+
+
+def _library(array: Any) -> str:
+    return type(array).__module__.partition(".")[0]
+
+
+class _Ordered:
+    """A device array whose stream others need not wait for: events have put theirs behind it."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {**self._array.__cuda_array_interface__, "stream": None}
 
 
 def _like(a: Any, result: Any) -> Any:
     """Return an array of Numba's as one of the library that `a` is of, where that is known; without a copy."""
     if not hasattr(a, "__cuda_array_interface__"):
         return lent(a.__array_namespace__(), result) if hasattr(a, "__array_namespace__") else result
-    library = type(a).__module__.partition(".")[0]
+    library = _library(a)
     if library == "cupy":
         import cupy
 
-        return cupy.asarray(result)
+        return cupy.asarray(_Ordered(result))
     if library == "torch":
         import torch
 
-        return torch.as_tensor(result, device=a.device)
+        return torch.as_tensor(_Ordered(result), device=a.device)
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any
 
@@ -27,6 +27,9 @@ THREADS = 256
 SIMULATED_THREADS = 64
 """The same in Numba's simulator, where each is a thread of the operating system."""
 
+MOST_SENT = 1000
+"""Host arrays whose copies may be under way at a time. Sums of device arrays, which never wait, send small ones."""
+
 MOST_BLOCKS = 1 << 20
 """Blocks of a launch; each goes on with every so many pieces of work."""
 
@@ -42,9 +45,13 @@ class Runtime:
         The device.
     stream : int, optional
         The driver's handle of a stream of the caller's to run on; by default a new one.
+    trim : callable, optional
+        Gives back what other streams keep of the device's memory.
     """
 
-    def __init__(self, name: str, device: CudaDevice, stream: int | None = None) -> None:
+    def __init__(
+        self, name: str, device: CudaDevice, stream: int | None = None, trim: Callable[[], None] = lambda: None
+    ) -> None:
         from numba import cuda
 
         self.name = name
@@ -53,12 +60,14 @@ class Runtime:
         self.why_lost = f"{name} failed in an earlier call; start a new process"
         self.threads = SIMULATED_THREADS if device.simulated else THREADS
         self._lock = threading.RLock()
+        self._trim = trim
+        self._sent: list[NDArray[Any]] = []
         self._context = cuda.gpus[device.ordinal]
         with self.active():
             self.stream = cuda.stream() if stream is None else cuda.external_stream(stream)
+        self.pool = Pool(lambda nbytes: self.new_array((nbytes,), np.uint8), device.memory // IDLE_SHARE)
         self.no_axes = self.new_array((1,), np.int64)
         """What kernels are given for a table of axes that they do not read."""
-        self.pool = Pool(self._create, device.memory // IDLE_SHARE)
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
@@ -100,30 +109,47 @@ class Runtime:
         Raises
         ------
         MemoryError
-            When the device has not so much, even after the pool has been emptied.
+            When the device has not so much, even after the pools of all its streams have been emptied.
         """
         dtype = np.dtype(dtype)
         return DeviceMemory(self.pool.take(count * dtype.itemsize), dtype, count)
 
-    def _create(self, nbytes: int) -> Any:
+    def new_array(self, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...] | None = None) -> Any:
+        """Return a device array of its own, outside the pool.
+
+        Raises
+        ------
+        MemoryError
+            As `allocate` does.
+        """
         try:
-            return self.new_array((nbytes,), np.uint8)
+            return self._new_array(shape, dtype, strides)
         except MemoryError:
             self.pool.trim()
-            return self.new_array((nbytes,), np.uint8)
+            self._trim()
+            return self._new_array(shape, dtype, strides)
 
-    def new_array(self, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...] | None = None) -> Any:
-        """Return a device array of its own, outside the pool."""
+    def _new_array(self, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...] | None) -> Any:
         from numba import cuda
 
         with self.active():
             return cuda.device_array(shape, dtype, strides=strides, stream=self.stream)
 
     def write(self, memory: DeviceMemory, host: NDArray[Any]) -> None:
-        """Enqueue a copy of a contiguous host array; from page-locked memory it may not be finished on return."""
-        if host.size:
-            with self.active():
-                memory.array.copy_to_device(host.reshape(-1), stream=self.stream)
+        """Enqueue a copy of a contiguous host array; from page-locked memory it may not be finished on return.
+
+        The array is kept until the host has waited for the device, since the driver does not promise to have read it
+        before. Of one that cannot be written to, Numba would make a copy of its own and not keep that.
+        """
+        if not host.size:
+            return
+        host = np.require(host.reshape(-1), requirements="W")
+        with self.active():
+            memory.array.copy_to_device(host, stream=self.stream)
+        with self._lock:
+            self._sent.append(host)
+        if len(self._sent) > MOST_SENT:
+            self.synchronize()
 
     def constant(self, host: NDArray[Any]) -> DeviceMemory:
         """Return device memory with a copy of a host array of ours, which is not page-locked."""
@@ -136,7 +162,7 @@ class Runtime:
         host = np.empty(memory.array.shape, memory.array.dtype)
         with self.active():
             memory.array.copy_to_host(host, stream=self.stream)
-            self.stream.synchronize()
+        self.synchronize()
         return host
 
     def page_locked(self, nbytes: int) -> NDArray[np.uint8]:
@@ -178,5 +204,8 @@ class Runtime:
 
     def synchronize(self) -> None:
         """Wait until everything enqueued is done."""
+        with self._lock:
+            sent, self._sent = self._sent, []
         with self.active():
             self.stream.synchronize()
+        del sent  # by now all of it has been copied

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from dispatch_cuda import CudaBackend
+from dispatch_cuda import CudaBackend, use_stream
 from dispatch_cuda.faults import DeviceError
 from dispatch_cuda.host_sum import sum_host_array
 from numba import cuda
@@ -44,20 +44,24 @@ def runtime(backend):
     return backend.runtime("cuda:0")
 
 
-def test_out_of_memory_empties_the_pool_and_tries_again(runtime, monkeypatch):
-    idle = runtime.allocate(1 << 20, np.uint8)
-    del idle
-    assert runtime.pool.idle_bytes
-    create, attempts = runtime.new_array, []
+@pytest.mark.parametrize("allocate", ["allocate", "new_array"])
+def test_out_of_memory_empties_the_pools_and_tries_again(backend, runtime, monkeypatch, allocate):
+    """That of the stream itself, and those of others."""
+    with use_stream(77):
+        other = backend.runtime("cuda:0")
+    for one in (runtime, other):
+        one.allocate(1 << 20, np.uint8)
+        assert one.pool.idle_bytes
+    create, attempts = runtime._new_array, []
 
-    def scarce(shape, dtype, strides=None):
+    def scarce(shape, dtype, strides):
         attempts.append(shape)
-        if runtime.pool.idle_bytes:
+        if runtime.pool.idle_bytes or other.pool.idle_bytes:
             raise MemoryError
         return create(shape, dtype, strides)
 
-    monkeypatch.setattr(runtime, "new_array", scarce)
-    runtime.allocate(5 << 20, np.uint8)
+    monkeypatch.setattr(runtime, "_new_array", scarce)
+    getattr(runtime, allocate)(5 << 20, np.uint8)
     assert len(attempts) == 2
 
 

@@ -105,8 +105,14 @@ class Tensor:
 @pytest.mark.parametrize("library", ["cupy", "torch"])
 def test_cupy_and_torch_get_their_own_type(monkeypatch, library):
     module = ModuleType(library)
-    module.asarray = Tensor
-    module.as_tensor = lambda array, device: Tensor(array) if device == "cuda:0" else None
+
+    def taken(array, device="cuda:0"):
+        assert device == "cuda:0"
+        assert array.__cuda_array_interface__["stream"] is None, "the library would wait for the device"
+        return Tensor(cuda.as_cuda_array(array, sync=False))
+
+    module.asarray = module.as_tensor = taken
+    module.cuda = SimpleNamespace(current_stream=lambda device: SimpleNamespace(cuda_stream=0))
     monkeypatch.setitem(sys.modules, library, module)
     kind = type("ndarray", (Tensor,), {"__module__": f"{library}._core"})
     result = dispatch.sum(kind(cuda.to_device(A)), axis=0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,3 +84,24 @@ def test_what_is_no_stream_is_refused():
             use_stream(wrong),
         ):
             pass
+
+
+@pytest.mark.parametrize(("current", "number"), [(0, 1), (99, 99)], ids=["default", "another"])
+def test_the_work_on_a_tensor_is_ordered_with_pytorchs_current_stream(monkeypatch, current, number):
+    """Its interface does not say on which stream the data is made."""
+    ordered = []
+    for name in ("wait_on_device", "let_wait"):
+        method = getattr(Runtime, name)
+        monkeypatch.setattr(Runtime, name, lambda *a, name=name, do=method: ordered.append((name, a[1])) or do(*a))
+    torch = ModuleType("torch")
+    torch.as_tensor = lambda array, device: cuda.as_cuda_array(array, sync=False)
+    torch.cuda = SimpleNamespace(current_stream=lambda device: SimpleNamespace(cuda_stream=current))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    a = np.arange(5000.0)
+    held = cuda.to_device(a)
+    interface = {**held.__cuda_array_interface__, "version": 2}
+    interface.pop("stream", None)
+    members = {"__module__": "torch", "__cuda_array_interface__": interface, "device": "cuda:0", "dtype": a.dtype}
+    tensor = type("Tensor", (), {**members, "shape": a.shape, "nbytes": a.nbytes})()
+    assert dispatch.sum(tensor).copy_to_host() == a.sum()
+    assert ordered == [("wait_on_device", number), ("let_wait", number)]
