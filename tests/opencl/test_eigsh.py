@@ -7,7 +7,7 @@ import scipy.sparse.linalg as sla
 
 import dispatch
 
-from ..solvers.problems import laplacian, load, random_symmetric, real_matrices
+from ..solvers.problems import laplacian, load, on_every_real_matrix, random_symmetric
 from ..solvers.test_eigsh import assert_right, check
 from .conftest import BACKENDS
 
@@ -77,9 +77,6 @@ def test_all_buffers_come_back():
     assert backend.runtime("opencl:0").pool.in_use == 0
 
 
-@pytest.mark.skipif(not real_matrices(), reason="the folder of real matrices is not there")
-@pytest.mark.parametrize("name", real_matrices())
-def test_real_matrices(name):
-    A, spectrum = load(name)
-    for which in ("SA", "LA", "LM"):
-        assert_right(A, spectrum, which, backend="opencl")
+@on_every_real_matrix
+def test_real_matrices(name, which):
+    assert_right(*load(name), which, backend="opencl")

@@ -4,11 +4,14 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 
 from dispatch.testing.matrices import components, laplacian, laplacian_1d, random_symmetric
 
-__all__ = ["components", "laplacian", "laplacian_1d", "load", "random_symmetric", "real_matrices"]
+__all__ = [
+    "components", "laplacian", "laplacian_1d", "load", "on_every_real_matrix", "random_symmetric", "real_matrices",
+]  # fmt: skip
 
 REPOSITORY = Path(__file__).parents[2]
 DATA = Path(os.environ.get("DISPATCH_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
@@ -17,6 +20,13 @@ DATA = Path(os.environ.get("DISPATCH_TEST_DATA", REPOSITORY.parent / "shared" / 
 
 def real_matrices():
     return sorted(path.stem for path in DATA.glob("*.npz"))
+
+
+def on_every_real_matrix(test):
+    """Return a test of `name` and `which` for each of the real matrices and ends of their spectra; skipped without."""
+    test = pytest.mark.parametrize("which", ["SA", "LA", "LM"])(test)
+    test = pytest.mark.parametrize("name", real_matrices())(test)
+    return pytest.mark.skipif(not real_matrices(), reason="the folder of real matrices is not there")(test)
 
 
 def load(name):

@@ -9,7 +9,7 @@ import scipy.sparse.linalg as sla
 
 import dispatch
 
-from .problems import components, laplacian, load, random_symmetric, real_matrices
+from .problems import components, laplacian, load, on_every_real_matrix, random_symmetric
 
 
 def wanted(spectrum, k, which):
@@ -292,12 +292,9 @@ def test_an_operator_that_turns_to_nan_in_the_middle_is_an_error():
         dispatch.eigsh(operator, k=3, which="SA")
 
 
-@pytest.mark.skipif(not real_matrices(), reason="the folder of real matrices is not there")
-@pytest.mark.parametrize("which", ["SA", "LA", "LM"])
-@pytest.mark.parametrize("name", real_matrices())
+@on_every_real_matrix
 def test_real_matrices(name, which):
-    A, spectrum = load(name)
-    assert_right(A, spectrum, which)
+    assert_right(*load(name), which)
 
 
 def assert_right(A, spectrum, which, **arguments):
