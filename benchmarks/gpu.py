@@ -2,8 +2,10 @@
 
 Run as ``python benchmarks/gpu.py [SHRINK]``; SHRINK divides the sizes, to try the script out. Sums and the solver's
 primitives are timed on the device, the best of several, by events, and their bandwidth is that of the bytes that have
-to move; what is expected of each is that of `docs/cuda-kernels.md`. Every peer sums the same memory in the same
-process. Solutions are timed as a whole, from the matrix on the host to the eigenpairs there.
+to move; what is expected of each is that of `docs/cuda-kernels.md`. The device is kept busy while the host enqueues
+them, so that the time of the host is not measured; only Gram matrices and residuals wait for the host, to which they
+bring sums. Every peer sums the same memory in the same process. Solutions are timed as a whole, from the matrix on the
+host to the eigenpairs there.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ EXPECTED = {
 }  # fmt: skip
 """The same of the solver's primitives."""
 
-POINTS, VECTORS, DENSE = 1 << 20, 16, 1 << 14
+POINTS, VECTORS, DENSE = 1 << 23, 16, 1 << 14
 """Points of the grid and vectors of the blocks that the primitives work on, and order of the dense matrix."""
 
 GRIDS = [((1000, 1000), 10), ((100, 100, 100), 10), ((2000, 2000), 4)]
@@ -52,29 +54,64 @@ LEAST_ORDER = 300
 PRODUCTS_OF_PEAK = 0.6
 """What products with a sparse matrix are expected to reach of the peak bandwidth."""
 
+STEPS_OF_LANCZOS = 20_000
+"""After which CuPy's method ends: without a limit it goes on for days where eigenvalues are close to one another."""
 
-def best_seconds(call: Callable[[], Any], stream: Any) -> float:
-    """Return the least time of `call` on the device."""
-    from numba import cuda
 
-    call()
-    times = []
-    for _ in range(REPEATS):
-        start, stop = cuda.event(), cuda.event()
-        start.record(stream)
+class Timer:
+    """Measures what calls take on the device.
+
+    Parameters
+    ----------
+    shrink : int
+        Divides the bytes of the copies that keep the device busy, some milliseconds long.
+    """
+
+    COPIES, BYTES = 4, 1 << 30
+
+    def __init__(self, shrink: int) -> None:
+        from numba import cuda
+
+        self._from, self._to = (cuda.device_array(max(self.BYTES // shrink, 1), np.uint8) for _ in range(2))
+
+    def best_seconds(self, call: Callable[[], Any], stream: Any) -> float:
+        """Return the least time of `call`, which works on a stream."""
+        from numba import cuda
+
         call()
-        stop.record(stream)
-        stop.synchronize()
-        times.append(start.elapsed_time(stop) / 1e3)
-    return min(times)
+        events = [(cuda.event(), cuda.event()) for _ in range(REPEATS)]
+        for _ in range(self.COPIES):
+            self._copy(stream)
+        for start, stop in events:
+            start.record(stream)
+            call()
+            stop.record(stream)
+        events[-1][1].synchronize()
+        return min(start.elapsed_time(stop) / 1e3 for start, stop in events)
+
+    def copied(self) -> float:
+        """Return the bytes a second that a copy on the device reads and writes."""
+        from numba import cuda
+
+        stream = cuda.stream()
+        return 2 * self._from.nbytes / self.best_seconds(lambda: self._copy(stream), stream)
+
+    def _copy(self, stream: Any) -> None:
+        self._to.copy_to_device(self._from, stream=stream)
 
 
-def peak_bandwidth() -> float:
-    """Return the device's peak in bytes a second: twice the memory clock (double data rate) times the bus width."""
+def peak_bandwidth(timer: Timer) -> float:
+    """Return the device's peak in bytes a second: twice the memory clock (double data rate) times the bus width.
+
+    Where the driver does not tell these, what a copy on the device reaches stands for it.
+    """
     from numba import cuda
 
     device = cuda.get_current_device()
-    return 2.0 * device.MEMORY_CLOCK_RATE * 1e3 * device.GLOBAL_MEMORY_BUS_WIDTH / 8
+    peak = 2.0 * device.MEMORY_CLOCK_RATE * 1e3 * device.GLOBAL_MEMORY_BUS_WIDTH / 8
+    if not peak:
+        print("the driver does not tell the memory's clock: the peak is that of a copy")
+    return peak or timer.copied()
 
 
 def peers(a: Any, axis: int | None) -> dict[str, Callable[[], Any]]:
@@ -97,7 +134,7 @@ def peers(a: Any, axis: int | None) -> dict[str, Callable[[], Any]]:
     return found
 
 
-def sums(peak: float, shrink: int) -> None:
+def sums(timer: Timer, peak: float, shrink: int) -> None:
     """Print the share of the peak bandwidth that each sum reaches, ours and those of the peers."""
     from numba import cuda
 
@@ -107,7 +144,7 @@ def sums(peak: float, shrink: int) -> None:
         a = cuda.to_device((rng.random(shape, np.float32) * 100).astype(char))
         stream = cuda.legacy_default_stream()  # ours waits for it, and it for ours
         ways = {"dispatch": lambda a=a, axis=axis: dispatch.sum(a, axis=axis), **peers(a, axis)}
-        ratios = {name: a.nbytes / best_seconds(call, stream) / peak for name, call in ways.items()}
+        ratios = {name: a.nbytes / timer.best_seconds(call, stream) / peak for name, call in ways.items()}
         line = "  ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
         print(f"{kind:16} {shape!s:16} {char}  {line}  {_judged(ratios['dispatch'], expected)}")
 
@@ -144,7 +181,7 @@ def products(dtype: Any, device: Any, shrink: int) -> dict[str, tuple[int, int, 
     }
 
 
-def primitives(peak: float, shrink: int) -> None:
+def primitives(timer: Timer, peak: float, shrink: int) -> None:
     """Print the share of the peak bandwidth that each of the solver's primitives reaches."""
     from dispatch_cuda import backend
 
@@ -152,15 +189,19 @@ def primitives(peak: float, shrink: int) -> None:
     stream = backend.runtime(device.name).stream
     for char in "fd":
         for name, (rows, nbytes, call) in products(char, device, shrink).items():
-            ratio = nbytes / best_seconds(call, stream) / peak
+            ratio = nbytes / timer.best_seconds(call, stream) / peak
             print(f"{name:16} n={rows:<14} {char}  cuda {ratio:.2f}  {_judged(ratio, EXPECTED[name])}")
 
 
 def solvers(A: sp.csr_array, k: int) -> dict[str, Callable[[], Any]]:
-    """Return the ways to solve for the k smallest eigenvalues: ours on the GPU and on the CPU, and CuPy's Lanczos."""
+    """Return the ways to find the k smallest eigenvalues: ours on the GPU and on the CPU, and CuPy's Lanczos method.
+
+    Each returns the eigenvalues, and what is known of how they were found.
+    """
 
     def ours(backend: str) -> Any:
-        return dispatch.eigsh(A, k, which="SA", backend=backend, return_info=True)[2]
+        w, _, info = dispatch.eigsh(A, k, which="SA", backend=backend, return_info=True)
+        return w, info
 
     found: dict[str, Callable[[], Any]] = {"cuda": lambda: ours("cuda"), "cpu": lambda: ours("cpu")}
     try:
@@ -169,24 +210,27 @@ def solvers(A: sp.csr_array, k: int) -> dict[str, Callable[[], Any]]:
         from cupyx.scipy.sparse.linalg import eigsh
 
         matrix = csr_matrix(sp.csr_matrix(A))
-        found["cupy"] = lambda: cupy.asnumpy(eigsh(matrix, k, which="SA", return_eigenvectors=True)[0])
+        options = {"which": "SA", "maxiter": STEPS_OF_LANCZOS}
+        found["cupy"] = lambda: (cupy.asnumpy(eigsh(matrix, k, **options)[0]), None)
     except ImportError:
         pass
     return found
 
 
 def solutions(peak: float, shrink: int) -> None:
-    """Print the seconds of each solution, and those that its products with the matrix are expected to take."""
+    """Print the seconds of each solution, its largest error relative to ‖A‖, and what its products should take."""
     for sizes, k in GRIDS:
         d = len(sizes)
         least = int(LEAST_ORDER ** (1 / d)) + 1
-        A, _ = laplacian(*(max(int(size / shrink ** (1 / d)), least) for size in sizes))
+        A, spectrum = laplacian(*(max(int(size / shrink ** (1 / d)), least) for size in sizes))
         line = []
         for name, call in solvers(A, k).items():
             call()  # compiles
             start = time.perf_counter()
-            info = call()
-            line.append(f"{name} {time.perf_counter() - start:.3f} s")
+            w, info = call()
+            seconds = time.perf_counter() - start
+            error = abs(np.sort(w) - spectrum[:k]).max() / spectrum[-1]
+            line.append(f"{name} {seconds:.3f} s, error {error:.0e}")
             if name == "cuda":
                 n, p, w = A.shape[0], k + guards(k), A.dtype.itemsize
                 nbytes = A.nnz * (w + 4) + 4 * n + 6 * n * p * w
@@ -201,10 +245,11 @@ def main(shrink: int = 1) -> int:
     if info is None or not info.available or info.devices[0].kind != "gpu":
         print(f"no GPU: {info.reason if info else 'array-dispatch-cuda is not installed'}")
         return 1
-    peak = peak_bandwidth()
+    timer = Timer(shrink)
+    peak = peak_bandwidth(timer)
     print(f"{info.devices[0].description}; peak {peak / 1e9:.0f} GB/s; shares of the peak")
-    sums(peak, shrink)
-    primitives(peak, shrink)
+    sums(timer, peak, shrink)
+    primitives(timer, peak, shrink)
     solutions(peak, shrink)
     return 0
 
