@@ -61,14 +61,16 @@ def sum_signature(parts, columns):
 
 def sum_kernels():
     for parts in every_elements():
-        for vectorised in (True, False):
-            way = "vectors" if vectorised else "gathered"
+        ways = {"vectors": (True, parts.masked), "gathered": (False, False)}
+        if parts.masked:
+            ways["marks-gathered"] = (True, False)
+        for way, vectorised in ways.items():
             # Elements that are converted first differ in an instruction: one kernel stands for the others.
-            for team in (1, 32, THREADS) if not converted(parts) else (32,) * vectorised:
-                kernel = sums.rows(parts, vectorised, team, THREADS)
+            for team in (1, 32, THREADS) if not converted(parts) else (32,) * vectorised[0]:
+                kernel = sums.rows(parts, *vectorised, team, THREADS)
                 yield f"rows-{name_of(parts)}-{way}-{team}", kernel, sum_signature(parts, False)
             if not converted(parts):
-                kernel = sums.columns(parts, vectorised, THREADS)
+                kernel = sums.columns(parts, *vectorised, THREADS)
                 yield f"columns-{name_of(parts)}-{way}", kernel, sum_signature(parts, True)
 
 

@@ -90,9 +90,9 @@ def shfl_down_sync(self, mask, value, delta):
     return current_thread().wait(int(mask) & 0xFFFFFFFF, (value, int(delta)))
 
 
-def load(a, i):
-    """Return the elements of a vector, from a boundary of 16 bytes as on a device."""
-    lanes = 16 // a.dtype.itemsize
+def load(a, i, nbytes=16):
+    """Return the elements of a vector, from a boundary of its size as on a device."""
+    lanes = nbytes // a.dtype.itemsize
     assert i % lanes == 0, f"a vector of {a.dtype} is loaded from element {i}"
     return tuple(a[int(i) + k] for k in range(lanes))
 
@@ -134,7 +134,8 @@ def install():
 
     # What kernels call is called as it is. The simulator would look for names to replace at each call.
     vectors.device = lambda function: function
-    vectors.load = vectors.fetch = vectors.stream = load
+    vectors.load = vectors.fetch = load
+    vectors.stream = lambda nbytes: lambda a, i: load(a, i, nbytes)
     vectors.fetch_one = lambda a, i: a[int(i)]
     vectors.store = store
     from dispatch_cuda import device_sum, memory

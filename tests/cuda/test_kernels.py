@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("numba_cuda", reason="the CUDA plugin is not installed")
@@ -24,7 +25,7 @@ SPARED = r"-gathered|^rows.*-(1|256)$|^columns.*-masked|-(2|4|8|16)-int32$|-int6
 NAMES = [name for name in KERNELS if not re.search(SPARED, name)] + [
     "rows-float32-single-vectors-1", "rows-float32-single-vectors-256", "rows-float64-gathered-32",
     "rows-int8-masked-gathered-32", "columns-float64-gathered", "columns-float32-single-masked-vectors",
-    "spmm-float64-1-int64", "chebyshev_long-complex128-int64",
+    "rows-float32-single-masked-marks-gathered-32", "spmm-float64-1-int64", "chebyshev_long-complex128-int64",
 ]  # fmt: skip
 
 
@@ -70,6 +71,13 @@ def test_every_kernel(name):
             # Eight in flight, or with a mask two, or one of bytes; and one at a time for the rest.
             depth = 8 if "-masked" not in name else 1 if "int8" in name else 2
             assert count(r"ld\.global\.nc\.L1::no_allocate\.v4\.u32", ptx) >= depth + 1
+            if "-masked" in name:
+                # The marks of a vector in a word; those of the last elements, which are no whole vector, one by one.
+                lanes = 16 // np.dtype(name.split("-")[1]).itemsize
+                word = {2: "u16", 4: "u32", 8: r"v2\.u32", 16: r"v4\.u32"}[lanes]
+                words = count(rf"ld\.global\.nc\.L1::no_allocate\.{word}", ptx)
+                assert words >= (depth + 1) * (2 if lanes == 16 else 1)
+                assert count(r"ld\.global\.u8", ptx) <= lanes * (2 if "uint8" in name else 1)
         if "-single" in name and "float64" not in name:
             # A tree in single precision, and one addition in double precision for all of it.
             assert not count(r"(mul|fma|sub)\S*\.f64", ptx)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 VECTOR_BYTES = 16
 
+OPERAND, MASK = 0, 1
+"""Places of their strides in those of a group."""
+
 
 def why_not(operand: np.dtype[Any], operation: np.dtype[Any], accumulator: np.dtype[Any] | None) -> str:
     """Return why kernels cannot sum elements of `operand` as `operation`, or the empty string."""
@@ -124,30 +127,33 @@ class Summation:
             axes = runtime.constant(np.array([(g.extent, *g.strides) for g in this.outer], np.int64))
         strides = this.outer[-1].strides if this.outer else (0, 0)
         outer = prod(g.extent for g in this.outer)
-        vectorised = _vectorised(this, elements.dtype.itemsize, _address(operand) + start * elements.dtype.itemsize)
+        item, lanes = elements.dtype.itemsize, VECTOR_BYTES // elements.dtype.itemsize
+        vectorised = _in_vectors(this, OPERAND, _address(operand) + start * item, item, lanes)
+        marks = mask is not None and vectorised and _in_vectors(this, MASK, _address(mask) + mask_start, 1, lanes)
         arguments: list[Any] = [operand, start, out if mask is None else mask, mask_start, outer, more, axes, *strides]
         arguments += [this.n, *this.step, this.chunk]
         if columns is None:
             team = 1 if this.n <= SHORT else WARP if this.n <= MEDIUM else runtime.threads
-            kernel = sums.rows(elements, vectorised, team, runtime.threads)
+            kernel = sums.rows(elements, vectorised, marks, team, runtime.threads)
             blocks = runtime.blocks(this.tasks * team)
         else:
-            lanes = VECTOR_BYTES // elements.dtype.itemsize if vectorised else 1
-            kernel = sums.columns(elements, vectorised, runtime.threads)
-            blocks = runtime.blocks(this.tasks * (columns.extent // lanes))
+            kernel = sums.columns(elements, vectorised, marks, runtime.threads)
+            blocks = runtime.blocks(this.tasks * (columns.extent // (lanes if vectorised else 1)))
             arguments += [columns.extent, *columns.strides, this.ragged]
         runtime.launch(kernel, blocks, *arguments, out)
         return out
 
 
-def _vectorised(this: Pass, itemsize: int, address: int) -> bool:
-    """Whether every vector of the pass is a piece of memory on a boundary of its size."""
-    lanes = VECTOR_BYTES // itemsize
-    neighbours = this.columns.strides[0] if this.columns else this.step[0]
-    if neighbours != 1 or address % VECTOR_BYTES or (this.columns and this.columns.extent % lanes):
+def _in_vectors(this: Pass, which: int, address: int, itemsize: int, lanes: int) -> bool:
+    """Whether every `lanes` elements, or their marks in the mask, lie in a row and on a boundary of their size.
+
+    The first of the pass is at the given address.
+    """
+    neighbours = this.columns.strides[which] if this.columns else this.step[which]
+    if neighbours != 1 or address % (itemsize * lanes) or (this.columns and this.columns.extent % lanes):
         return False
-    steps = [group.strides[0] for group in this.outer]
-    steps.append(this.step[0] if this.columns else this.chunk if this.chunk < this.n else 0)
+    steps = [group.strides[which] for group in this.outer]
+    steps.append(this.step[which] if this.columns else this.chunk if this.chunk < this.n else 0)
     return all(step % lanes == 0 for step in steps)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dispatch_cuda.kernels import sums
 from numba import cuda
 
 import dispatch
@@ -103,3 +104,25 @@ def test_the_bits_depend_on_neither_strides_nor_alignment():
     wide[:, 1] = a
     ways = [cuda.to_device(a), cuda.to_device(np.r_[np.float32(0), a])[1:], cuda.to_device(wide)[:, 1]]
     assert len({dispatch.sum(way).copy_to_host().tobytes() for way in ways}) == 1
+
+
+@pytest.mark.parametrize("char", "befd")
+@pytest.mark.parametrize(("shape", "axis"), [((50_007,), None), ((300, 96), 0), ((300, 96), 1)], ids=str)
+def test_marks_are_read_in_words_where_they_can_be(monkeypatch, char, shape, axis):
+    """As many as a vector has elements, and the sum has the same bits as with those that are read one by one."""
+    a, mask = (RNG.standard_normal(shape) * 50).astype(char), RNG.random(shape) < 0.5
+    wide = np.zeros((*shape, 3), bool)
+    wide[..., 2] = mask
+    shifted = cuda.to_device(np.r_[False, mask.ravel()])[1:].reshape(shape)
+    masks = [cuda.to_device(mask), shifted, cuda.to_device(wide)[(slice(None),) * a.ndim + (2,)]]
+    made = []
+    for name in ("rows", "columns"):
+        make = getattr(sums, name)
+        monkeypatch.setattr(sums, name, lambda *ways, make=make: made.append(ways) or make(*ways))
+    results = []
+    for where in masks:
+        made.clear()
+        results.append(dispatch.sum(cuda.to_device(a), axis, where=where).copy_to_host().tobytes())
+        _, vectorised, mask_vectorised, *_ = made[0]
+        assert (vectorised, mask_vectorised) == (True, where is masks[0])
+    assert len(set(results)) == 1

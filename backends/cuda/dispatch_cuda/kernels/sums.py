@@ -153,6 +153,12 @@ def place(index, stride, more, axes, which):
     return at
 
 
+def _streamed(nbytes: int) -> Any:
+    """Return the function that reads a vector of so many bytes, with the arguments of one that gathers it."""
+    stream = vectors.stream(nbytes)
+    return device(lambda a, i, _: stream(a, i))
+
+
 class _Parts(NamedTuple):
     """The device functions that both kernels are made of."""
 
@@ -163,25 +169,27 @@ class _Parts(NamedTuple):
 
 
 @cache
-def _parts(elements: Elements, lanes: int, vectorised: bool) -> _Parts:
+def _parts(elements: Elements, lanes: int, vectorised: bool, mask_vectorised: bool) -> _Parts:
     """Return the functions that read a vector, a part of one, and the sum of `depth` of them.
 
-    Where `vectorised`, elements are neighbours and vectors lie on boundaries of 16 bytes.
+    Where `vectorised`, elements are neighbours and vectors lie on boundaries of 16 bytes. Where `mask_vectorised`, so
+    are the marks of each vector, and lie on boundaries of as many bytes.
     """
     chain, masked = elements.chain, elements.masked
     neutral = chain(elements.neutral)
     convert = vectors.lanewise(_converter(chain, elements.boolean), lanes, 1)
     chosen = vectors.lanewise(_chooser(chain, elements.neutral), lanes, 2)
-    stream, gather, gather_some = vectors.stream, vectors.gather(lanes), vectors.gather_some(lanes)
+    gather, gather_some = vectors.gather(lanes), vectors.gather_some(lanes)
     first = vectors.first(lanes)
     add_vectors = vectors.lanewise(numbers.add, lanes, 2)
 
-    raw = device(lambda a, i, _: stream(a, i)) if vectorised else gather
+    raw = _streamed(vectors.BYTES) if vectorised else gather
+    marks = _streamed(lanes) if mask_vectorised else gather
 
     @device
     def read(a, i, step, m, mi, m_step):
         x = convert(raw(a, i, step))
-        return chosen(x, gather(m, mi, m_step)) if masked else x
+        return chosen(x, marks(m, mi, m_step)) if masked else x
 
     @device
     def read_some(a, i, step, m, mi, m_step, count):
@@ -210,7 +218,7 @@ def _parts(elements: Elements, lanes: int, vectorised: bool) -> _Parts:
 
 
 @kernel("sum_rows")
-def rows(elements: Elements, vectorised: bool, team: int, threads: int) -> Any:
+def rows(elements: Elements, vectorised: bool, mask_vectorised: bool, team: int, threads: int) -> Any:
     """Return the kernel that sums rows: ``out[row, c]`` is the sum of chunk c of n elements, `a_step` apart.
 
     A team of so many threads of a block of `threads` shares a chunk.
@@ -218,7 +226,7 @@ def rows(elements: Elements, vectorised: bool, team: int, threads: int) -> Any:
     lanes = vectors.lanes_of(elements.dtype)
     if not vectorised and not elements.floating:
         lanes = min(lanes, GATHERED)
-    parts = _parts(elements, lanes, vectorised)
+    parts = _parts(elements, lanes, vectorised, mask_vectorised)
     read, read_some, block, depth = parts.read, parts.read_some, parts.block, parts.depth
     across = vectors.across(numbers.add, lanes)
     accumulate, finish = _accumulator(elements.sums, elements.compensated), _finisher(elements.compensated)
@@ -264,14 +272,14 @@ def rows(elements: Elements, vectorised: bool, team: int, threads: int) -> Any:
 
 
 @kernel("sum_columns")
-def columns(elements: Elements, vectorised: bool, threads: int) -> Any:
+def columns(elements: Elements, vectorised: bool, mask_vectorised: bool, threads: int) -> Any:
     """Return the kernel that sums columns: ``out[index, c, j]`` is the sum over chunk c of n rows in column j.
 
     A thread takes the columns of a vector where `vectorised`, and one otherwise. Of a further row behind the last there
     are only the first `ragged` columns.
     """
     lanes = vectors.lanes_of(elements.dtype) if vectorised else 1
-    parts = _parts(elements, lanes, vectorised)
+    parts = _parts(elements, lanes, vectorised, mask_vectorised)
     read, read_some, block, depth = parts.read, parts.read_some, parts.block, parts.depth
     sums, neutral = elements.sums, elements.sums(elements.neutral)
     total_after, errors_after = (

@@ -20,7 +20,7 @@ from numba.cuda.extending import intrinsic
 BYTES = 16
 """Bytes of a vector: the most that one thread moves at once."""
 
-STREAM = "ld.global.nc.L1::no_allocate.v4.u32 {$0, $1, $2, $3}, [$4];"
+STREAM = "ld.global.nc.L1::no_allocate"
 """Reads what no thread writes while the kernel runs, and what is read only once."""
 
 
@@ -117,24 +117,39 @@ def store(typingctx: Any, a: Any, i: Any, x: Any) -> Any:
     return types.void(a, types.int64, x), generate
 
 
-@intrinsic
-def stream(typingctx: Any, a: Any, i: Any) -> Any:
-    """Return the vector of `a` that begins at element i, on a boundary of 16 bytes, as `STREAM` reads it."""
-    size = 2 if a.dtype == types.float16 else a.dtype.bitwidth // 8
-    result = types.UniTuple(a.dtype, BYTES // size)
+@cache
+def stream(nbytes: int) -> Any:
+    """Return the function of an array and an index that reads the vector of so many bytes, 2 to 16, as `STREAM` does.
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address, element = _address(context, builder, signature, arguments)
-        word = ir.IntType(32)
-        function = ir.FunctionType(ir.LiteralStructType([word] * 4), [ir.IntType(64)])
-        # In assembly, because the compiler would split a vector of bytes into several loads.
-        words = builder.call(ir.InlineAsm(function, STREAM, "=r,=r,=r,=r,l"), [address])
-        vector = ir.Constant(ir.VectorType(word, 4), ir.Undefined)
-        for k in range(4):
-            vector = builder.insert_element(vector, builder.extract_value(words, k), word(k))
-        return _pack(builder, builder.bitcast(vector, ir.VectorType(element, signature.return_type.count)))
+    It begins at that element, on a boundary of its size.
+    """
+    word, count = ir.IntType(8 * min(nbytes, 4)), max(nbytes // 4, 1)
+    names = [f"${k}" for k in range(count)]
+    operands = f"{{{', '.join(names)}}}" if count > 1 else names[0]
+    assembly = f"{STREAM}{f'.v{count}' * (count > 1)}.u{word.width} {operands}, [${count}];"
+    constraints = ",".join([*["=h" if word.width == 16 else "=r"] * count, "l"])
+    results = ir.LiteralStructType([word] * count) if count > 1 else word
 
-    return result(a, types.int64), generate
+    @intrinsic
+    def streamed(typingctx: Any, a: Any, i: Any) -> Any:
+        size = 2 if a.dtype == types.float16 else a.dtype.bitwidth // 8
+        result = types.UniTuple(a.dtype, nbytes // size)
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            address, element = _address(context, builder, signature, arguments)
+            # In assembly, because the compiler would split a vector of bytes into several loads.
+            words = builder.call(
+                ir.InlineAsm(ir.FunctionType(results, [address.type]), assembly, constraints), [address]
+            )
+            vector = ir.Constant(ir.VectorType(word, count), ir.Undefined)
+            for k in range(count):
+                part = builder.extract_value(words, k) if count > 1 else words
+                vector = builder.insert_element(vector, part, ir.IntType(32)(k))
+            return _pack(builder, builder.bitcast(vector, ir.VectorType(element, signature.return_type.count)))
+
+        return result(a, types.int64), generate
+
+    return streamed
 
 
 def _written(source: str, **names: Any) -> Any:
