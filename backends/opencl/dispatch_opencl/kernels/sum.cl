@@ -152,6 +152,14 @@ inline void store(__global ACC *out, long i, ACC x, long last)
         out[i] = x;
 }
 
+// Loops that seldom run, or shortly: unrolled and vectorized they would be nothing but work for the compiler, for which
+// first calls wait.
+#ifdef __clang__
+#define PLAIN_LOOP _Pragma("clang loop vectorize(disable) unroll(disable)")
+#else
+#define PLAIN_LOOP
+#endif
+
 // Vectors that are added up before their sum is added to the running one. Across rows on a CPU they are few, since each is
 // in a row of its own: lines of the cache that lie a power of two apart drive each other out.
 #if STREAMS && COLUMNS
@@ -310,16 +318,20 @@ __kernel void columns(__global const T *a, long a_start, __global const uchar *m
             else
                 STORE_SUMS(value(sums[v]), out + o + at);
             // There is no such row in front of the last launch's chunks.
+            PLAIN_LOOP
             for (int k = 0; more < at + LANES && k < more - at; k++)
                 out[o + at + k] += element(moved(behind, lane, at + k));
         }
         // Columns that do not fill a vector, one at a time, the lanes along the rows.
+        PLAIN_LOOP
         for (j += vectors * LANES; j < end; j++) {
             PLACE top = moved(place, lane, j);
             RUNNING sum = START;
             ACC total = NEUTRAL;
+            PLAIN_LOOP
             for (long r = 0; r < count; r += DEPTH) {
                 ACC rest = NEUTRAL;
+                PLAIN_LOOP
                 for (long k = r; k < min(r + DEPTH, count); k++)
                     rest += element(moved(top, row, k));
                 SUMS x = (SUMS)(NEUTRAL);
