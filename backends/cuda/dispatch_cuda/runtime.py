@@ -162,7 +162,7 @@ class Runtime:
         host = np.empty(memory.array.shape, memory.array.dtype)
         with self.active():
             memory.array.copy_to_host(host, stream=self.stream)
-        self.synchronize()
+        self._wait()
         return host
 
     def page_locked(self, nbytes: int) -> NDArray[np.uint8]:
@@ -204,6 +204,9 @@ class Runtime:
 
     def synchronize(self) -> None:
         """Wait until everything enqueued is done."""
+        self._wait()
+
+    def _wait(self) -> None:
         with self._lock:
             sent, self._sent = self._sent, []
         with self.active():
