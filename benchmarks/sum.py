@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import re
 import statistics
 import time
@@ -172,7 +173,10 @@ def _queue(pyopencl: Any, kept: dict[str, Any] = {}) -> Any:  # noqa: B006 - one
 
 
 def medians(timed: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return seconds a call by name: medians over rounds in which each takes a turn."""
+    """Return seconds a call by name: medians over rounds in which each takes a turn, in an order of its own.
+
+    Who comes next finds in the cache what the one before has left there.
+    """
     calls = {}
     for name, function in timed.items():
         function()
@@ -180,8 +184,10 @@ def medians(timed: dict[str, Callable[[], object]], rounds: int) -> dict[str, fl
         function()
         calls[name] = max(int(2e-4 / max(time.perf_counter() - start, 1e-7)), 1)
     seconds: dict[str, list[float]] = {name: [] for name in timed}
+    turns, order = list(timed.items()), random.Random(0)
     for _ in range(rounds):
-        for name, function in timed.items():
+        order.shuffle(turns)
+        for name, function in turns:
             start = time.perf_counter()
             for _ in range(calls[name]):
                 function()

@@ -17,6 +17,30 @@ def pairwise_bound(n, unit=UNIT):
     return (15 + max(math.ceil(math.log2(max(n, 2) / 16)), 0) + 1) * unit
 
 
+def kernels_chain(n):
+    """How many additions an element passes at most in our own order (docs/sum.md)."""
+    return 15 + math.ceil(math.log2(n / 16))
+
+
+def numpys_chain(n):
+    """The same where NumPy adds."""
+    return kernels_chain(n) + 6
+
+
+def chain(a, first, others):
+    """How many additions the element `first` of a sum passes, as far as the `others` show them.
+
+    What is added between a large number and its opposite is lost, so each sum tells how many elements are in the
+    smallest part of the sum that has both; there are as many such parts as additions.
+    """
+    lost = set()
+    for other in others:
+        a[...] = 1
+        a[first], a[other] = 2.0**200, -(2.0**200)
+        lost.add(float(dispatch.sum(a)))
+    return len(lost)
+
+
 def ugly(rng, shape):
     """Numbers of both signs over many orders of magnitude."""
     return rng.standard_normal(shape) * 10.0 ** rng.integers(-9, 9, shape)
@@ -63,6 +87,32 @@ def test_bound_on_every_axis(dtype, layout, size):
                     + (16 * 2.0**-24 if dtype == "e" else pairwise_bound(len(elements))) * magnitude
                 )
             assert abs(float(part(got[index])) - exact) <= wide + np.finfo(dtype).smallest_subnormal
+
+
+@pytest.mark.parametrize("n", [127, 247])
+def test_numpys_longest_chain_of_additions_is_the_documented_one(n):
+    a = np.empty(n)
+    longest = max(chain(a, i, [j for j in range(n) if j != i]) for i in range(n))
+    assert longest == numpys_chain(n)
+
+
+@pytest.mark.parametrize("layout", ["swapped", "unaligned", "contiguous", "strided"])
+def test_no_chain_of_additions_is_longer_than_documented(layout):
+    n = 1 << 19
+    memory = bytearray(16 * n + 1)
+    start, dtype = (1, "=f8") if layout == "unaligned" else (0, np.dtype("f8").newbyteorder("S"))
+    a = np.frombuffer(memory, np.uint8)[start : 16 * n + start].view(dtype if layout != "contiguous" else "f8")
+    a = a[::2] if layout == "strided" else a[:n]
+    partners = [1 << k for k in range(19)] + list(range(1 << 13, n, 1 << 13))
+    assert chain(a, 0, partners) <= (numpys_chain(n) if layout == "contiguous" else kernels_chain(n))
+
+
+def test_chains_of_axes_that_do_not_adjoin_add_up():
+    a = np.empty((1024, 4100))[:, :4096]
+    partners = [(0, 1 << k) for k in range(12)] + [(0, 256 * k) for k in range(1, 16)]
+    partners += [(1 << k, 0) for k in range(10)] + [(256 * k, 0) for k in range(1, 4)]
+    found = chain(a, (0, 0), partners)
+    assert kernels_chain(a.size) < found <= kernels_chain(1024) + kernels_chain(4096)
 
 
 def test_numpy_itself_misses_the_bound_along_the_outer_axis():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from dispatch_cpu import few_elements, kernels, recipes
+from dispatch_cpu import few_elements, kernels, recipes, row_sums
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -92,25 +92,44 @@ CUBES = [(7, 33, 5), (3, 20, 300), (30, 4, 2), (4, 5, 6, 7)]
 SHAPES = st.sampled_from([*VECTORS, *MATRICES, *CUBES])
 
 
-@pytest.mark.parametrize("dtype", ["e", "f", "d", "D"])
-@settings(FIXTURES, max_examples=40)
+CAST = [("e", "f"), ("e", "d"), ("l", "d")]
+SWAPPED = [(np.dtype(char).newbyteorder("S").str, None) for char in "fdFD"]
+
+
+@pytest.mark.parametrize(("dtype", "operation"), [*((char, None) for char in "efdD"), *CAST, *SWAPPED])
+@settings(FIXTURES, max_examples=30)
 @given(data=st.data())
-def test_kernels_and_numpy_add_in_the_same_order(compiled, nothing_is_small, dtype, data):
+def test_kernels_and_numpy_add_in_the_same_order(compiled, nothing_is_small, dtype, operation, data):
     shape = data.draw(SHAPES)
     rng = np.random.default_rng(data.draw(st.integers(0, 9)))
-    a = rng.standard_normal((*shape, 2)).astype("f8").view("D").reshape(shape) if dtype == "D" else None
-    a = rng.standard_normal(shape).astype(dtype) if a is None else a
+    if np.dtype(dtype).kind == "c":
+        a = rng.standard_normal((*shape, 2)).view("D").reshape(shape).astype(dtype)
+    else:
+        a = (rng.standard_normal(shape) * (2.0**60 if dtype == "l" else 1)).astype(dtype)
     a = a.transpose(data.draw(st.permutations(range(a.ndim))))
     a = a[tuple(slice(None, None, data.draw(st.sampled_from([1, 1, 2, -1]))) for _ in shape)]
-    arguments = {"axis": data.draw(axes_of(a))}
-    if dtype == "f" and data.draw(st.booleans()):
+    arguments = {"axis": data.draw(axes_of(a)), "dtype": operation}
+    if a.dtype.kind == "f" and data.draw(st.booleans()):
         arguments["where"] = rng.random(a.shape) < 0.5
+    check_order(a, arguments)
+
+
+def check_order(a, arguments):
+    """Kernels and what takes their place give the same bits."""
     by_kernels = dispatch.sum(a, **arguments)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernels, "find", lambda name, recipe, result, masked: None)
         forget_plans()
         by_numpy = dispatch.sum(a, **arguments)
     np.testing.assert_array_equal(by_kernels, by_numpy)
+
+
+@pytest.mark.parametrize("dtype", ["f", "d"])
+def test_wide_rows_are_added_in_that_order_too_in_stripes_and_chunks(compiled, dtype):
+    a = np.random.default_rng(6).standard_normal((300, 12_301)).astype(dtype)
+    assert a.nbytes >= row_sums.THREADED
+    check_order(a, {"axis": 0})
+    check_order(a[:, 1:], {"axis": 0})
 
 
 @pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")

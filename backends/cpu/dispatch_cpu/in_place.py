@@ -13,9 +13,10 @@ from dispatch_cpu import recipes, row_sums, summation
 
 def can_read(element: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
     """Whether the kernel for `element` gives the sum in which each element is cast to `dtype` first."""
-    if not element.isnative:
+    name, native = f"{element.kind}{element.itemsize}", element.newbyteorder("=")
+    if not element.isnative and name not in recipes.SWAPPED:
         return False
-    if element == dtype:
+    if native == dtype or (name, f"{dtype.kind}{dtype.itemsize}") in recipes.CAST:
         return True
     widened = element.kind == dtype.kind and dtype.itemsize == 2 * element.itemsize and element.itemsize > 2
     return (element.kind in "biu" and dtype.kind in "iu") or (element.kind in "fc" and widened)
@@ -28,7 +29,11 @@ def is_parallel(mask: NDArray[np.bool_], x: NDArray[Any]) -> bool:
 
 
 def plan_in_place(
-    extents: Sequence[int], steps: Sequence[int], dtype: np.dtype[Any], result: str | None = None
+    extents: Sequence[int],
+    steps: Sequence[int],
+    dtype: np.dtype[Any],
+    operation: np.dtype[Any],
+    result: str | None = None,
 ) -> row_sums.Jobs | None:
     """Return the jobs that sum (outer, rows, width) elements over their rows; None for lanes of no even spacing.
 
@@ -36,12 +41,12 @@ def plan_in_place(
     ----------
     extents, steps : sequence of int
         How many there are of each, and bytes from one to the next.
-    dtype : numpy.dtype
-        Of the elements.
+    dtype, operation : numpy.dtype
+        Of the elements, and what they are cast to.
     result : str, optional
         As `row_sums.plan_jobs` takes it.
     """
-    recipe = recipes.recipe(dtype)
+    recipe = recipes.recipe(dtype, operation)
     size = np.dtype(recipe.element).itemsize
     outer, rows, width = extents
     if any(step % size for step, n in zip(steps, extents, strict=True) if n > 1):

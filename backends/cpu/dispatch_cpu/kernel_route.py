@@ -128,7 +128,7 @@ def plan_route(a: NDArray[Any], reduction: Reduction) -> KernelRoute | None:
         return None
     groups = [(group.extent, group.strides[0], group.reduced) for group in reduction.layout.groups]
     real = 4 if reduction.dtype in (np.float32, np.complex64) else 8
-    dtype, passes = a.dtype, []
+    dtype, operation, passes = a.dtype, reduction.dtype, []
     simple = reduction.layout.factor == 1
     while any(reduced for *_, reduced in groups):
         rows = max(i for i, group in enumerate(groups) if group[2])
@@ -141,13 +141,13 @@ def plan_route(a: NDArray[Any], reduction: Reduction) -> KernelRoute | None:
         final = simple and not any(reduced for *_, reduced in groups[:rows])
         result = (f"f{real}" if reduction.dtype.kind in "fc" else "i8") if final else None
         jobs = plan_in_place(
-            (outer[0], groups[rows][0], width[0]), (outer[1], groups[rows][1], width[1]), dtype, result
+            (outer[0], groups[rows][0], width[0]), (outer[1], groups[rows][1], width[1]), dtype, operation, result
         )
         if jobs is None:
             return None
         passes.append(jobs)
         # What comes out is contiguous, in the accumulator's dtype.
-        dtype = np.dtype({"f": "f8", "c": "c16"}.get(reduction.dtype.kind, "i8"))
+        dtype = operation = np.dtype({"f": "f8", "c": "c16"}.get(reduction.dtype.kind, "i8"))
         left: list[tuple[int, int, bool]] = []
         step = dtype.itemsize
         for extent, _, reduced in reversed([*groups[:rows], *groups[rows + 1 :]]):

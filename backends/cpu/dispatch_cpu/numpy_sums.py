@@ -16,6 +16,9 @@ BELOW = dict.fromkeys("?bBhHiI", 1 << 14) | dict.fromkeys("lLqQd", 1 << 20) | {"
 BUFFERED = 1 << 14
 """Elements below which NumPy adds in pairs although it casts them: it does so in buffers, of which these fill two."""
 
+CHUNK = 1 << 13
+"""Elements of a buffer: NumPy adds in pairs inside of one, and the sums of buffers one after the other."""
+
 MASKED = 2048
 """Elements below which no kernel is faster where NumPy adds under a mask."""
 
@@ -32,7 +35,7 @@ FEW_ROWS = 512
 def is_best_for_vectors(a: NDArray[Any]) -> bool:
     """Whether NumPy sums `a` best along any axis, without a mask and in the dtype that follows from its own."""
     char = a.dtype.char
-    return a.size < BELOW.get(char, 0) and (char not in "dD" or a.ndim == 1)
+    return a.size < BELOW.get(char, 0) and (char not in "dD" or (a.ndim == 1 and (a.dtype.isnative or a.size <= CHUNK)))
 
 
 def is_best(a: NDArray[Any], reduction: Reduction, *, masked: bool) -> bool:
@@ -44,7 +47,7 @@ def is_best(a: NDArray[Any], reduction: Reduction, *, masked: bool) -> bool:
         return own == char == "e" and not masked and _adds_halves_well(reduction.layout)
     if char not in "dD":
         return size < (MASKED if masked else BELOW[own if own in BELOW else char])
-    if size >= (MASKED if masked else BELOW[char] if own == char else BUFFERED):
+    if size >= (MASKED if masked else BELOW[char] if a.dtype == reduction.dtype else BUFFERED):
         return False
     if not is_accurate(a, reduction.layout, masked=masked):
         return False

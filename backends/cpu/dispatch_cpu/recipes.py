@@ -8,7 +8,11 @@ import numpy as np
 
 
 class Recipe(NamedTuple):
-    """The dtypes of a kernel: those that elements are read as, that lanes are added in, and of the sums."""
+    """The dtypes of a kernel: those that elements are read as, that lanes are added in, and of the sums.
+
+    Where integers are added as floats, those of 16 bits are float16, unsigned ones of 32 and 64 bits are floats with
+    swapped bytes, and int64 is meant.
+    """
 
     element: str
     stage: str
@@ -44,9 +48,29 @@ RECIPES = {
 """The recipe for each dtype; complex numbers are pairs of floats, unsigned sums are signed sums modulo ``2**64``."""
 
 
-def recipe(dtype: np.dtype[Any]) -> Recipe:
-    """Return the recipe for elements of a dtype."""
-    return RECIPES[f"{dtype.kind}{dtype.itemsize}"]
+SWAPPED = {
+    "f4": Recipe("u4", "f8", "f8"),
+    "f8": Recipe("u8", "f8", "f8"),
+    "c8": Recipe("u4", "f8", "f8"),
+    "c16": Recipe("u8", "f8", "f8"),
+}
+"""The same for elements in the byte order that is not the machine's, where kernels read it."""
+
+CAST = {
+    ("f2", "f4"): Recipe("i2", "f8", "f8"),
+    ("f2", "f8"): Recipe("i2", "f8", "f8"),
+    ("i8", "f8"): Recipe("i8", "f8", "f8"),
+}
+"""The same for elements that are cast to another kind of number or lane first, by what they are and are cast to."""
+
+
+def recipe(dtype: np.dtype[Any], operation: np.dtype[Any] | None = None) -> Recipe:
+    """Return the recipe for elements of a dtype that are cast to `operation`, by default their own."""
+    name = f"{dtype.kind}{dtype.itemsize}"
+    if not dtype.isnative:
+        return SWAPPED[name]
+    cast = None if operation is None else CAST.get((name, f"{operation.kind}{operation.itemsize}"))
+    return RECIPES[name] if cast is None else cast
 
 
 class Key(NamedTuple):
@@ -99,9 +123,13 @@ FEW = ("Hd", "ff", "fd", "dd", "FF", "FD", "DD")
 """What ufuncs for few floats read and write; complex numbers are read as such, float16 as integers."""
 
 
+_SINGLE = ("f4", "f8", "u4", "i2")
+"""Elements whose sums may be float32."""
+
+
 def _results(recipe: Recipe) -> tuple[str, ...]:
     """Return the dtypes in which sums are written: the sums of float32 in two passes are float64 in the second."""
-    return (recipe.total, "f4") if recipe.element in ("f4", "f8") else (recipe.total,)
+    return (recipe.total, "f4") if recipe.stage == "f8" and recipe.element in _SINGLE else (recipe.total,)
 
 
 def all_keys() -> list[Key]:
@@ -109,7 +137,7 @@ def all_keys() -> list[Key]:
     return [
         Key(name, recipe, result, masked)
         for name in KERNELS
-        for recipe in dict.fromkeys(RECIPES.values())
+        for recipe in dict.fromkeys([*RECIPES.values(), *SWAPPED.values(), *CAST.values()])
         for result in _results(recipe)
         for masked in (False, True)
         if not (masked and result != recipe.total)

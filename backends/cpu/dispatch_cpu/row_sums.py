@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +19,9 @@ from dispatch_cpu.summation import LANES, SERIAL, STRIPE
 TASK = 1 << 20
 """Bytes of the operand that one task of a thread reads."""
 
+CHUNK = 256
+"""Least rows of a job, if there are so many: the sums of jobs, which are added up afterwards, are few beside them."""
+
 WRITTEN = 1 << 22
 """Bytes of new sums that one task of a thread writes, where there are enough: threads that write to the same huge page
 for the first time clear it both.
@@ -26,7 +31,7 @@ THREADED = 1 << 23
 """Bytes of the operand below which the calling thread does it all: what a thread costs is not won back."""
 
 
-def chunk_rows(rows: int, width: int, itemsize: int, task: int = TASK) -> int:
+def chunk_rows(rows: int, width: int, itemsize: int, task: float = TASK) -> int:
     """Return the rows that are summed by one job: a power of two of tiles, so that the order does not depend on it.
 
     They have about `task` bytes.
@@ -35,6 +40,12 @@ def chunk_rows(rows: int, width: int, itemsize: int, task: int = TASK) -> int:
     while chunk < rows and chunk * min(width, STRIPE) * itemsize < task:
         chunk *= 2
     return chunk
+
+
+def stripe_columns(width: int) -> int:
+    """Return how many of so many columns one job takes: about `STRIPE`, and about as many as each other job."""
+    stripes = max(round(width / STRIPE), 1)
+    return min(width, -(-width // (stripes * LANES)) * LANES)
 
 
 class Plan(NamedTuple):
@@ -161,8 +172,8 @@ def plan_jobs(
     itemsize = np.dtype(recipe.element).itemsize
     threaded = threads and outer * rows * width * itemsize >= THREADED
     lanes = summation.lanes(width)
-    chunk = chunk_rows(rows, width, itemsize)
-    stripe = width if lanes > 1 else min(width, STRIPE)
+    chunk = max(chunk_rows(rows, width, itemsize), CHUNK) if threaded else chunk_rows(rows, width, itemsize, math.inf)
+    stripe = width if lanes > 1 else stripe_columns(width)
     shape = (outer, -(-rows // chunk), width)
     finished = result is not None and shape[1] == 1
     row_stride = strides[1]
@@ -181,11 +192,16 @@ def plan_jobs(
     return Jobs(name, recipe, written, np.array(plan, np.int64), shape, count, a_task)
 
 
+@lru_cache(maxsize=64)
+def _plan_packed(outer: int, rows: int, width: int, recipe: Recipe) -> Jobs:
+    return plan_jobs(outer, rows, width, (rows * width, width, 1), recipe, threads=False)
+
+
 def sum_packed(x: NDArray[Any]) -> NDArray[Any]:
     """Return the sums over the rows of a contiguous (outer, rows, width) array, complex ones as pairs."""
     recipe = recipes.recipe(x.dtype)
     outer, rows, width = x.shape[0], x.shape[1], x.shape[2] * (2 if x.dtype.kind == "c" else 1)
-    jobs = plan_jobs(outer, rows, width, (rows * width, width, 1), recipe, threads=False)
+    jobs = _plan_packed(outer, rows, width, recipe)
     kernel = jobs.find_kernel(masked=False)
     if kernel is None:
         if x.dtype.kind not in "fc":

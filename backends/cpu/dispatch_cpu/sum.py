@@ -13,8 +13,7 @@ from dispatch.reduction import Reduction, prepare
 from dispatch_cpu import any_layout
 from dispatch_cpu.few_elements import FewSums, plan_few
 from dispatch_cpu.kernel_route import KernelRoute, plan_route
-from dispatch_cpu.numpy_sums import is_best, is_best_for_vectors
-from dispatch_cpu.row_sums import THREADED
+from dispatch_cpu.numpy_sums import CHUNK, is_best, is_best_for_vectors
 from dispatch_cpu.signals import signal
 
 NO_VALUE: Any = np._NoValue
@@ -22,6 +21,9 @@ NO_VALUE: Any = np._NoValue
 
 Run: TypeAlias = Callable[..., Any]
 """What takes the arguments of `sum_array`."""
+
+CAST = 1 << 21
+"""Bytes below which arrays are cast as a whole, and stay in the cache."""
 
 WIDER = {"e": "d", "f": "d", "F": "D"}
 """In what floats are summed that something is still to be added to, by the characters of dtypes."""
@@ -41,6 +43,8 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
     """Return what sums `a` and arrays like it: what `Backend.prepare_sum` returns."""
     is_masked, is_started = where is not NO_VALUE, initial is not NO_VALUE
     by_numpy = _by_numpy if is_masked or is_started else _by_plain_numpy
+    if a.dtype.kind in "fc" and a.size > CHUNK:
+        by_numpy = _by_numpy_if_aligned
     if a.size < 2 or (not is_masked and dtype is None and out is None and is_best_for_vectors(a)):
         return by_numpy
     try:
@@ -70,7 +74,7 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
         add = _by_kernel(route)
     elif elements.dtype.kind in "iu" and not is_masked and a.dtype.kind in "biu":
         add = _by_numpy_in(elements.dtype)  # swapped bytes, say: NumPy is exact, and nothing is gained by a copy
-    elif not is_masked and a.dtype != elements.dtype and a.size * elements.dtype.itemsize < THREADED:
+    elif not is_masked and a.dtype != elements.dtype and a.size * elements.dtype.itemsize < CAST:
         add = _by_cast(a.astype(elements.dtype), axis, keepdims)
     else:
         return _sum_any
@@ -84,6 +88,14 @@ def _by_plain_numpy(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: 
 
 def _by_numpy(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
     return _reduce(a, axis, dtype, out, keepdims, initial, True if where is NO_VALUE else where)
+
+
+def _by_numpy_if_aligned(
+    a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any
+) -> Any:
+    """Return NumPy's sum, but of elements that it would copy into buffers first our own."""
+    take = _by_numpy if a.flags.aligned else _sum_any
+    return take(a, axis, dtype, out, keepdims, initial, where)
 
 
 def _by_numpy_in(operation: np.dtype[Any]) -> Run:
@@ -105,7 +117,10 @@ def _by_cast(cast: NDArray[Any], axis: Any, keepdims: Any) -> Run:
 
 
 def _by_few(few: FewSums) -> Run:
-    return lambda a, *_: few.take(a)
+    def run(a: NDArray[Any], _axis: Any, _dtype: Any, _out: Any, _keepdims: Any, _initial: Any, _where: Any) -> Any:
+        return few.take(a)
+
+    return run
 
 
 def _by_few_into(few: FewSums, out: NDArray[Any], result: np.dtype[Any]) -> Run:
@@ -131,16 +146,20 @@ def _by_kernel(route: KernelRoute) -> Run:
 def _finishing(add: Run, operation: np.dtype[Any], result: np.dtype[Any]) -> Run:
     """Return what adds `initial` to a sum of elements in the dtype `operation`, casts it to `result`, and stores it."""
     is_integer, is_cast = operation.kind in "iu", operation != result
+    least, to_result = 0 if result.kind == "u" else -SIMPLE, result.type
 
     def run(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
-        if initial is not NO_VALUE and not _is_simple(initial, result.kind):
-            return _sum_any(a, axis, dtype, out, keepdims, initial, where)
-        total = add(a, axis, operation, None, keepdims, NO_VALUE, where)
-        if initial is not NO_VALUE:
-            if is_integer:
-                total = np.add(total, initial)  # which wraps around in silence
+        if initial is NO_VALUE:
+            total = add(a, axis, operation, None, keepdims, NO_VALUE, where)
+        else:
+            if initial.__class__ is int and least <= initial <= SIMPLE:
+                start = initial
+            elif initial.__class__ is float and _is_simple(initial, result.kind):
+                start = to_result(initial)
             else:
-                total = total + (initial if initial.__class__ is int else result.type(initial))
+                return _sum_any(a, axis, dtype, out, keepdims, initial, where)
+            total = add(a, axis, operation, None, keepdims, NO_VALUE, where)
+            total = np.add(total, start) if is_integer else total + start  # of integers, the first wraps in silence
         if out is not None:
             try:
                 np.copyto(out, total, casting="unsafe")  # assignment would refuse integers that do not fit
@@ -148,25 +167,19 @@ def _finishing(add: Run, operation: np.dtype[Any], result: np.dtype[Any]) -> Run
                 return _by_numpy(a, axis, dtype, out, keepdims, initial, where)
             return out
         if is_cast:
-            return result.type(total) if total.__class__ is not np.ndarray else total.astype(result)
+            return to_result(total) if total.__class__ is not np.ndarray else total.astype(result)
         return total
 
     return run
 
 
-def _is_simple(initial: Any, kind: str) -> bool:
-    """Whether all that is left to do with `initial` is to add it.
+SIMPLE = 60000
+"""Largest initial value, by its magnitude, of which it is not asked whether the sum's dtype holds it."""
 
-    A sum of zeros may be -0.0 if it starts from that; and large numbers may not fit the dtype.
-    """
-    if initial.__class__ is int:
-        return (0 if kind == "u" else -60000) < initial < 60000 or initial == 0
-    return (
-        initial.__class__ is float
-        and kind in "fc"
-        and -60000 < initial < 60000
-        and (initial != 0 or copysign(1, initial) > 0)
-    )
+
+def _is_simple(initial: float, kind: str) -> bool:
+    """Whether all that is left to do with a float `initial` is to add it; a sum may be -0.0 if it starts from that."""
+    return kind in "fc" and -SIMPLE <= initial <= SIMPLE and (initial != 0 or copysign(1, initial) > 0)
 
 
 def _is_exact_sum_of_integers(dtype: np.dtype[Any], reduction: Reduction) -> bool:

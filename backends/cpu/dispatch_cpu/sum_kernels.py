@@ -21,6 +21,9 @@ from numba.extending import intrinsic, overload, register_jitable
 AHEAD = 4096
 """Least bytes from what is added to what is fetched from memory: the processor alone does not run ahead."""
 
+ALONG = 2048
+"""Bytes from what is added to what is fetched where rows are longer than that: it is further along in the same rows."""
+
 LINE = 64
 """Bytes that memory delivers at once, and of the longest vectors; lanes begin at a multiple of it."""
 
@@ -42,7 +45,7 @@ STAGES: dict[Any, Any] = {
 
 
 def stage_of(x, out):
-    """Return an empty array of the dtype in which lanes add; uint16 that sum to floats are float16."""
+    """Return an empty array of the dtype in which lanes add (`recipes.Recipe`)."""
 
 
 @overload(stage_of)
@@ -70,6 +73,19 @@ def lanes_of(like, n):
     memory = np.empty(n + 2 * LINE // like.itemsize, like.dtype)
     skip = -memory.ctypes.data % LINE // like.itemsize
     return memory[skip : skip + n]
+
+
+def _as_floats(builder, value, dtype):
+    """Generate the floats that a vector of integers stands for (`recipes.Recipe`)."""
+    count, bits = value.type.count, dtype.bitwidth
+    if bits == 16:
+        return builder.bitcast(value, ir.VectorType(ir.HalfType(), count))
+    if dtype.signed:
+        return builder.sitofp(value, ir.VectorType(ir.DoubleType(), count))
+    kind = ir.FunctionType(value.type, [value.type])
+    swap = cgutils.get_or_insert_function(builder.module, kind, f"llvm.bswap.v{count}i{bits}")
+    element = ir.FloatType() if bits == 32 else ir.DoubleType()
+    return builder.bitcast(builder.call(swap, [value]), ir.VectorType(element, count))
 
 
 @intrinsic
@@ -126,7 +142,7 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
         def converted(place):
             value = vector(x, place, context.get_value_type(types["x"].dtype), size)
             if floating and isinstance(types["x"].dtype, numba.types.Integer):
-                value = builder.bitcast(value, ir.VectorType(ir.HalfType(), length))
+                value = _as_floats(builder, value, types["x"].dtype)
             if value.type == whole:
                 return value
             if floating:
@@ -140,9 +156,9 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
             first = builder.mul(number(v * length // 2), apart_pairs) if in_pairs else number(v * length * apart)
             place = builder.add(at, first)
             for _ in range(len(rows)):
-                if far != numba.none:
+                if far != numba.none and (in_pairs or v * length * apart * size % LINE == 0):
                     further = builder.add(place, arguments[9])
-                    lines = (0,) if in_pairs else range(0, apart * length, max(LINE // size, 1))
+                    lines = (0,) if in_pairs else range(0, apart * length, LINE // size)
                     _fetch(builder, x, further, lines)
                 value = converted(place)
                 if mask is not arguments[3]:
@@ -264,18 +280,31 @@ def from_half(typing_context, bits):
     def generate(context, builder, signature, arguments):
         return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
 
-    return numba.float32(numba.uint16), generate
+    return numba.float32(bits), generate
+
+
+@intrinsic
+def from_swapped(typing_context, bits):
+    """Return the float whose bytes are those of an integer, in reverse."""
+    result = numba.float32 if bits == numba.uint32 else numba.float64
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(builder.bswap(arguments[0]), context.get_value_type(result))
+
+    return result(bits), generate
 
 
 def convert(x, like):
-    """Return `x` in the dtype of the array `like`; 16 bits that become a float are a float16."""
+    """Return `x` in the dtype of the array `like`; integers that become floats stand for what `recipes.Recipe` says."""
 
 
 @overload(convert)
 def _convert(x, like):
     to = like.dtype
-    if x == numba.uint16 and isinstance(to, numba.types.Float):
+    if isinstance(to, numba.types.Float) and x in (numba.int16, numba.uint16):
         return lambda x, like: to(from_half(x))
+    if isinstance(to, numba.types.Float) and x in (numba.uint32, numba.uint64):
+        return lambda x, like: to(from_swapped(x))
     return lambda x, like: to(x)
 
 
@@ -357,10 +386,27 @@ def fetch_elements(x, start, count):
         fetch(x, at)
 
 
+def fetched(far, lane, along, width, stride):
+    """Return how far on from a lane memory is fetched: `along` lanes, or as many that go on in the next rows."""
+
+
+@overload(fetched)
+def _fetched(far, lane, along, width, stride):
+    if far == numba.none:
+        return lambda far, lane, along, width, stride: None
+
+    def distance(far, lane, along, width, stride):
+        if lane + along < width:
+            return place(along, stride)
+        return far - place(width - along, stride)
+
+    return distance
+
+
 def add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
     """Add to ``stage[l]`` the elements ``x[start + r * step + l * stride]``, ``r < len(rows)``, for ``l < width``.
 
-    `far` and `fresh` are those of `add_vectors`.
+    `fresh` is that of `add_vectors`, and `far` how many elements further on the rows are that are added next, or None.
     """
 
 
@@ -375,9 +421,11 @@ def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
         lane = 0
         if in_vectors:
             length = LINE // stage.itemsize
+            along = min(width, ALONG // x.itemsize)
             # A vector of every second element ends with one that may not be there.
             while lane + 4 * length + beyond <= width:
-                add_vectors(stage, lane, x, mask, start + place(lane, stride), step, stride, rows, GROUP, far, fresh)
+                at, further = start + place(lane, stride), fetched(far, lane, along, width, stride)
+                add_vectors(stage, lane, x, mask, at, step, stride, rows, GROUP, further, fresh)
                 lane += 4 * length
             while lane + length + beyond <= width:
                 add_vectors(stage, lane, x, mask, start + place(lane, stride), step, stride, rows, ONE, None, fresh)
@@ -397,16 +445,20 @@ def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
 
 
 @register_jitable
-def add_lanes(x, mask, start, step, stride, rows, width, rest, stage):
+def add_lanes(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
     """Set ``stage[l]`` to the sum of ``x[start + r * step + l * stride]`` over ``r < rows``, for ``l < width``.
 
-    The first `rest` lanes have one row more.
+    The first `rest` lanes have one row more. What follows is read from `start` on up to `end` elements further on,
+    where `skip` elements are left out.
     """
     group = len(GROUP)
     far = max(AHEAD // x.itemsize, group * step)
     if rows >= group:
-        add_rows(stage, x, mask, start, step, stride, GROUP, width, far, ())
+        add_rows(stage, x, mask, start, step, stride, GROUP, width, far if far < end else far + skip, ())
         r = group
+    elif rows >= 2:
+        add_rows(stage, x, mask, start, step, stride, TWO, width, None, ())
+        r = 2
     elif rows:
         add_rows(stage, x, mask, start, step, stride, ONE, width, None, ())
         r = 1
@@ -414,7 +466,8 @@ def add_lanes(x, mask, start, step, stride, rows, width, rest, stage):
         stage[:width] = neutral(stage)
         r = 0
     while r + group <= rows:
-        add_rows(stage, x, mask, start + r * step, step, stride, GROUP, width, far, None)
+        further = far if r * step + far < end else far + skip
+        add_rows(stage, x, mask, start + r * step, step, stride, GROUP, width, further, None)
         r += group
     while r < rows:
         add_rows(stage, x, mask, start + r * step, step, stride, ONE, width, None, None)
@@ -423,17 +476,17 @@ def add_lanes(x, mask, start, step, stride, rows, width, rest, stage):
         add_rows(stage, x, mask, start + rows * step, step, stride, ONE, rest, None, None)
 
 
-def add_pairs(x, mask, start, step, stride, rows, width, rest, stage):
+def add_pairs(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
     """Do as `add_lanes` for lanes in pairs of neighbours, `stride` from one pair to the next: complex numbers."""
 
 
 @overload(add_pairs)
-def _add_pairs(x, mask, start, step, stride, rows, width, rest, stage):
-    if not isinstance(x.dtype, numba.types.Float):
-        return lambda x, mask, start, step, stride, rows, width, rest, stage: None
+def _add_pairs(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
+    if x.dtype.bitwidth < 32 or not isinstance(stage.dtype, numba.types.Float):
+        return lambda x, mask, start, step, stride, rows, width, rest, end, skip, stage: None
 
-    def add(x, mask, start, step, stride, rows, width, rest, stage):
-        add_lanes(x, mask, start, step, ((stride,),), rows, width, rest, stage)
+    def add(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
+        add_lanes(x, mask, start, step, ((stride,),), rows, width, rest, end, skip, stage)
 
     return add
 
@@ -470,6 +523,8 @@ def sum_rows(x, mask, plan, first, last, out):
     column = first % stripes * stripe
     c = first // stripes % chunks
     o = first // stripes // chunks
+    # After the last row of an outer index comes the first one of the next.
+    skip = outer_stride - rows * row_stride if chunks == stripes == 1 else 0
     strange = 0
     for _ in range(first, last):
         columns = min(stripe, width - column)
@@ -485,13 +540,13 @@ def sum_rows(x, mask, plan, first, last, out):
             full, rest = here // halves, here % halves * columns
             step = halves * row_stride
             if columns == 2 and lanes > 1 and row_stride != 2 * column_stride:
-                add_pairs(x, mask, at, step, row_stride, full, lane_width, rest, stage)
+                add_pairs(x, mask, at, step, row_stride, full, lane_width, rest, left * row_stride, skip, stage)
             elif column_stride == 1:
-                add_lanes(x, mask, at, step, ONE, full, lane_width, rest, stage)
+                add_lanes(x, mask, at, step, ONE, full, lane_width, rest, left * row_stride, skip, stage)
             elif column_stride == 2:
-                add_lanes(x, mask, at, step, (0, 0), full, lane_width, rest, stage)
+                add_lanes(x, mask, at, step, (0, 0), full, lane_width, rest, left * row_stride, skip, stage)
             else:
-                add_lanes(x, mask, at, step, column_stride, full, lane_width, rest, stage)
+                add_lanes(x, mask, at, step, column_stride, full, lane_width, rest, left * row_stride, skip, stage)
             copy_lanes(stage, total, lane_width)
             if columns == 1:
                 total[0] = add_halves(total, lane_width)

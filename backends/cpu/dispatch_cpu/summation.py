@@ -13,9 +13,9 @@ possible:
 3. Tiles are added in pairs of neighbours, then pairs of pairs, and so on.
 
 Rows missing from the last tile count as -0.0, which changes nothing. An element passes at most
-``15 + ceil(log2(rows / 16))`` additions, the same as in NumPy's pairwise summation of contiguous memory, so the error
-is at most that many units of roundoff times the sum of magnitudes (Higham, Accuracy and Stability of Numerical
-Algorithms, section 4.2).
+``15 + ceil(log2(rows / 16))`` additions, six fewer than in NumPy's pairwise summation of contiguous memory, which adds
+the last seven of a run one after the other; the error is at most that many units of roundoff times the sum of
+magnitudes (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2).
 
 Nothing here signals overflow or invalid operations; `sum` does so once it knows the result.
 """
@@ -34,8 +34,10 @@ LANES = 256
 """Lanes times width of a tile, as far as the width allows."""
 
 
-STRIPE = 1024
-"""Columns that kernels work on at a time: their lanes stay in the first levels of the cache. No sum depends on it."""
+STRIPE = 8192
+"""Columns that kernels work on at a time: with fewer, memory is read in snatches, and with more, their lanes leave the
+second level of the cache. No sum depends on it.
+"""
 
 WIDE = 16
 """Neighbours from which NumPy's reduction over another axis adds one row of them after the other, as is meant here."""
