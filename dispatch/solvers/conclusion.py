@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.rayleigh_ritz import wanted_first
-from dispatch.solvers.result import EigshInfo, EigshResult, NoConvergence
+from dispatch.solvers.result import EigshInfo, EigshResult, NoConvergence, Status
 
 
 def conclude(
@@ -43,6 +43,16 @@ def conclude(
             accurate[_scipy_order(problem, values)],
         )
     return EigshResult(values, vectors, info)
+
+
+def unfinished(status: Status, accurate: NDArray[np.bool_]) -> str:
+    """Return why a run ended before it was done; nothing where it was, or is at the floor."""
+    if status == "stopped" and not accurate.all():
+        return "the callback stopped it"
+    if status == "maxiter":
+        used = "the iterations are used up"
+        return f"{used} before it was certain that they are the wanted ones" if accurate.all() else used
+    return ""
 
 
 def rounded(problem: EigenProblem, values: NDArray[np.float64]) -> NDArray[Any]:

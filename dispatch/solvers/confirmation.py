@@ -18,16 +18,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.solvers.convergence import Accuracy
-from dispatch.solvers.engine import Block
-from dispatch.solvers.pencil import Pencil
-from dispatch.solvers.preconditioners import Preconditioner, State
+from dispatch.solvers.convergence import FLOOR, Accuracy
+from dispatch.solvers.engine import Block, Small
 from dispatch.solvers.problem import Which
-from dispatch.solvers.rayleigh_ritz import ritz_pairs
 from dispatch.solvers.search_space import SearchSpace
 
-AT_REST = 0.1
-"""Share of its distance to the wanted values that a guard's Ritz value moves, at most, when it counts as at rest."""
+AT_REST = 1e-3
+"""Share of what it lacks to be wanted that a guard's Ritz value moves in one iteration, at most, when it is at rest.
+
+A value whose error falls by a factor q in each has ``q / (1 - q)`` times its last movement before it: ten times as much
+where vectors gain ten digits in 500 iterations. The rest is for guards that are slower than the wanted vectors.
+"""
 
 LEAST_ACCURATE = 2
 """How many wanted vectors, the least accurate ones, extend the space together with the guards."""
@@ -63,24 +64,26 @@ class Confirmation:
 
     Parameters
     ----------
-    pencil, which, k, accuracy, precondition, random_block
+    which, k, accuracy, random_block
         Those of the run.
     kept : int
         How many Ritz vectors survive, the guards among them.
+    extent : (lower, upper)
+        Bounds of the eigenvalues: an end that cannot reach the wanted magnitudes needs no guard.
     """
 
     def __init__(
         self,
-        pencil: Pencil,
         which: Which,
         k: int,
         kept: int,
         accuracy: Accuracy,
-        precondition: Preconditioner,
         random_block: Callable[[int], Block],
+        extent: tuple[float, float],
     ) -> None:
-        self._pencil, self._which, self._k, self._kept = pencil, which, k, kept
-        self._accuracy, self._precondition, self._random_block = accuracy, precondition, random_block
+        self._which, self._k, self._kept = which, k, kept
+        self._accuracy, self._random_block = accuracy, random_block
+        self._reach = {-1: -extent[0], 1: extent[1]}
         self._before: dict[int, Rank] = {}
         self._defended = np.zeros(0)
         self._renewed = self._exhausted = False
@@ -96,15 +99,18 @@ class Confirmation:
         before, self._before = self._before, {}
         slack = self._accuracy.resolution(theta[: self._k])
         return self._exhausted or all(
-            sign in before and self._at_rest(theta, sign, before[sign], slack) for sign in wanted_ends(self._which)
+            sign in before and self._at_rest(theta, sign, before[sign], slack) for sign in self._ends(theta)
         )
 
     def _at_rest(self, theta: NDArray[np.float64], sign: int, before: Rank, slack: float) -> bool:
+        if before.position >= len(theta):
+            return False  # the space has been restarted in between
         least = self._least(theta, sign)
-        if least - before.threshold > slack:
-            return False
         now = float(np.sort(sign * theta)[::-1][before.position])
-        return now - before.value <= max(AT_REST * (least - now), slack)
+        moved = max(now - before.value, least - before.threshold)
+        eps = self._accuracy.eps
+        unresolved = max(FLOOR * eps, 0.1 * eps**0.75) * self._accuracy.norm
+        return moved <= max(AT_REST * (max(least - now, 0.0) + slack), unresolved)
 
     def defend(self, theta: NDArray[np.float64]) -> None:
         """Take note of the wanted Ritz values that have been found accurate."""
@@ -122,8 +128,26 @@ class Confirmation:
             return np.concatenate([np.sort(wanted[0::2]), np.sort(-wanted[1::2])])
         return np.sort(abs(wanted) if self._which == "LM" else wanted_ends(self._which)[0] * wanted)
 
+    def _ends(self, theta: NDArray[np.float64]) -> list[int]:
+        """Return the signs of the ends where there may be better values than the wanted ones."""
+        ends = wanted_ends(self._which)
+        return [s for s in ends if self._which != "LM" or self._reach[s] > self._least(theta, s)]
+
     def _least(self, theta: NDArray[np.float64], sign: int) -> float:
         return threshold(theta[: self._k], self._which, sign)
+
+    def alone(self, theta: NDArray[np.float64], norms: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Return the best guards at ends that hold none of the largest magnitudes so far, but may, as residuals tell.
+
+        Without a residual of its own, nothing there would converge before the run thinks that it is done.
+        """
+        guards = []
+        for sign in self._ends(theta) if self._which == "LM" else ():
+            outward = sign * theta[: len(norms)]
+            best = self._k + int(outward[self._k :].argmax()) if len(norms) > self._k else 0
+            if (outward[: self._k] < 0.0).all() and outward[best] + norms[best] > self._least(theta, sign):
+                guards.append(best)
+        return np.array(guards, np.intp)
 
     def expect(self, theta: NDArray[np.float64], extending: NDArray[np.intp]) -> None:
         """Take note of the best guards, if they are among the Ritz vectors whose residuals extend the space.
@@ -136,7 +160,7 @@ class Confirmation:
             Positions among these.
         """
         guards = theta[self._k :]
-        best = {sign: self._k + int((sign * guards).argmax()) for sign in wanted_ends(self._which) if len(guards)}
+        best = {sign: self._k + int((sign * guards).argmax()) for sign in self._ends(theta) if len(guards)}
         self._note(theta, {sign: guard for sign, guard in best.items() if guard in extending})
 
     def _note(self, theta: NDArray[np.float64], guards: dict[int, int]) -> None:
@@ -145,31 +169,34 @@ class Confirmation:
             least = self._least(theta, sign)
             self._before[sign] = Rank(int(np.count_nonzero(outward > outward[guard])), float(outward[guard]), least)
 
-    def challenge(self, space: SearchSpace, iteration: int) -> None:
-        """Restart the space, and extend it by residuals of guards, or replace guards that have none."""
-        theta, R, excess = self._restarted(space)
+    def challengers(self, theta: NDArray[np.float64], excess: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Return whose residuals extend the space next: the best guards', and those of the least accurate wanted ones.
+
+        Parameters
+        ----------
+        theta : (m,) ndarray
+            All Ritz values of the space, the wanted ones first.
+        excess : (kept,) ndarray
+            Residual norms of those that are kept, in attainable ones.
+
+        Returns
+        -------
+        (p,) ndarray
+            Positions in `theta`; none where the guards are eigenvectors.
+        """
         guards = self._k + np.flatnonzero(excess[self._k :] > 1.0)
-        if len(guards) == 0 and not self._renewed:
-            self._renewed = True
-            space.restart([np.eye(len(theta), self._k, dtype=space.H.dtype)])
-            space.fill(self._kept, self._random_block)
-            return
         if len(guards) == 0:
-            self._exhausted = True
-            return
-        best = {sign: int(guards[(sign * theta[guards]).argmax()]) for sign in wanted_ends(self._which)}
+            return guards
+        best = {sign: int(guards[(sign * theta[guards]).argmax()]) for sign in self._ends(theta)}
         self._note(theta, best)
         wanted = np.argsort(-excess[: self._k], kind="stable")[:LEAST_ACCURATE]
-        chosen = np.array(sorted({*best.values(), *wanted[excess[wanted] > 1.0]}))
-        state = State(theta[chosen], excess[chosen], theta, iteration)
-        space.extend(self._precondition(self._pencil.engine.columns(R, chosen), state), len(chosen))
+        return np.array(sorted({*best.values(), *wanted[excess[wanted] > 1.0]}))
 
-    def _restarted(self, space: SearchSpace) -> tuple[NDArray[np.float64], Block, NDArray[np.float64]]:
-        """Return the Ritz values that the space is restarted to, the residuals, and their norms in attainable ones."""
-        theta, C = ritz_pairs(space.H, self._which, self._k)
-        theta = theta[: self._kept]
-        space.restart([C[:, : self._kept]])
-        X, AX, MX = space.leading(len(theta))
-        R, norms, sizes = self._pencil.residuals(X, AX, MX, theta)
-        floor = self._accuracy.floor(theta, sizes)
-        return theta, R, norms / np.maximum(floor, np.finfo(np.float64).tiny)
+    def renew(self, space: SearchSpace, C: Small) -> None:
+        """Put random vectors in the places of guards that are eigenvectors; the second time, have done with them."""
+        if self._renewed:
+            self._exhausted = True
+            return
+        self._renewed = True
+        space.restart([C[:, : self._k]])
+        space.fill(self._kept, self._random_block)

@@ -102,6 +102,7 @@ def lobpcg(
     precondition: Preconditioner,
     random_block: Callable[[int], Block],
     observe: Callable[[Iteration], bool],
+    extent: tuple[float, float] = (-np.inf, np.inf),
 ) -> Outcome:
     """Find k eigenpairs of a pencil, of the end or ends of its spectrum that `which` names.
 
@@ -125,6 +126,8 @@ def lobpcg(
         Returns a block of so many random vectors.
     observe : callable
         Is shown every iteration; returning True stops the run.
+    extent : (lower, upper)
+        Bounds of the eigenvalues, as far as any are known.
     """
     engine = pencil.engine
     space = SearchSpace(pencil)
@@ -137,7 +140,7 @@ def lobpcg(
         )
     previous: Small | None = None
     stagnation = Stagnation()
-    confirmation = Confirmation(pencil, which, k, setting.kept, accuracy, precondition, random_block)
+    confirmation = Confirmation(which, k, setting.kept, accuracy, random_block, extent)
     candidate: Outcome | None = None
     iteration = refreshed = 0
     observed = -1
@@ -149,6 +152,7 @@ def lobpcg(
         if full:
             directions = C[:, :0] if previous is None else conjugate_directions(C, kept, previous)
             space.restart([C[:, :kept], directions])
+            previous = None
             often = stagnation.near_floor and setting.recompute
             due = REFRESH_EVERY_NEAR_THE_FLOOR if often else REFRESH_EVERY
             if iteration - refreshed >= due:
@@ -159,7 +163,7 @@ def lobpcg(
                 theta, C = most_accurate_wanted(pencil, space, theta, C, which, k, kept, accuracy)
                 space.restart([C[:, :kept], C[:, kept:]])
             C = np.eye(space.size, dtype=space.H.dtype)
-        watched = min(k + len(wanted_ends(which)), kept)
+        watched = min(k + len(wanted_ends(which)), kept) if candidate is None else kept
         X, AX, MX = space.leading(watched) if full else space.vectors(C[:, :watched])
         R, norms, sizes = pencil.residuals(X, AX, MX, theta[:watched])
         limits = accuracy.limits(X, theta[:watched], sizes)
@@ -183,13 +187,16 @@ def lobpcg(
             if setting.recompute:
                 outcome = _verified(pencil, outcome, which, accuracy)
             if outcome.accurate.all():
+                if confirmed or stopped or spent:
+                    return replace(outcome, status="converged" if confirmed or stopped else "maxiter")
                 candidate = outcome
                 confirmation.defend(theta)
-            elif at_floor:
+                continue
+            if at_floor:
                 return replace(outcome, status="floor")
-            elif stopped or spent:
+            if stopped or spent:
                 return replace(outcome, status="stopped" if stopped else "maxiter")
-            elif refreshed < iteration:
+            if refreshed < iteration:
                 # The products may have drifted: look again at what is not accurate.
                 space.refresh()
                 refreshed = iteration
@@ -197,23 +204,34 @@ def lobpcg(
                 continue
         if candidate is not None:
             if confirmed or stopped or spent:
-                return replace(candidate, iterations=iteration)
-            confirmation.challenge(space, iteration)
-            iteration += 1
-            previous = None
-            continue
-        pending = np.flatnonzero(~accurate)
-        if len(pending) == 0:
-            # Rounding errors, or other vectors of the same span, left one inaccurate: those that are nearest to that.
-            excess = norms[:k] / limits[:k]
-            pending = np.flatnonzero(DRIFT * excess >= min(excess.max(), 1.0))
-        # Where there is room for them, the best guards get residuals too: the last wanted vectors converge sooner then.
-        room = setting.block - len(pending) if len(pending) < k else 0
-        active = np.concatenate([pending, k + np.flatnonzero(norms[k:] > limits[k:])[:room]])
-        confirmation.expect(theta, active)
-        reduction = norms[active] / limits[active]
+                status: Status = "converged" if confirmed or stopped else "maxiter"
+                return replace(candidate, status=status, iterations=iteration)
+            excess = norms / np.maximum(accuracy.floor(theta[:kept], sizes), np.finfo(np.float64).tiny)
+            active = confirmation.challengers(theta, excess)
+            if len(active) == 0:
+                del X, AX, MX, R
+                confirmation.renew(space, C)
+                previous = None
+                iteration += 1
+                continue
+            reduction = excess[active]
+        else:
+            pending = np.flatnonzero(~accurate)
+            if len(pending) == 0:
+                # Rounding errors, or other vectors of the same span, left one inaccurate: those nearest to that.
+                excess = norms[:k] / limits[:k]
+                pending = np.flatnonzero(DRIFT * excess >= min(excess.max(), 1.0))
+            # Where there is room for them, the best guards get residuals too: the last wanted vectors converge sooner.
+            if len(pending) < k:
+                guards = (k + np.flatnonzero(norms[k:] > limits[k:]))[: setting.block - len(pending)]
+            else:
+                guards = confirmation.alone(theta, norms)
+            active = np.concatenate([pending, guards])
+            confirmation.expect(theta, active)
+            reduction = norms[active] / limits[active]
+            reduction = np.minimum(reduction, reduction[active < k].max())
         best = theta[wanted_first(theta, which)[: setting.kept]]
-        progress = State(theta[active], np.minimum(reduction, reduction[active < k].max()), best, iteration)
+        progress = State(theta[active], reduction, best, iteration)
         R = engine.columns(R, active)
         del X, AX, MX  # not needed while the preconditioner takes blocks of its own
         W = precondition(R, progress)

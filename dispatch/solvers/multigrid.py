@@ -180,4 +180,7 @@ def _aggregated(A: csr_array, near_kernel: NDArray[np.float64], lift: float) -> 
         )
     finally:
         np.random.set_state(state)
+    for level in solver.levels:
+        if not np.isfinite(level.A.data).all():
+            raise ValueError("a coarse matrix has elements that are not finite: A is far from positive semidefinite")
     return list(solver.levels)

@@ -41,6 +41,12 @@ SOON = 12
 LARGEST_RAISE = 4.0
 """Factor by which the degree is raised at once, at most."""
 
+SMALLEST_ELEMENT = 1e-300
+"""What an element of a diagonal counts as, at least: a quotient of elements of order one by it does not overflow."""
+
+ROUNDED_ONE = 1.0 + 1e-5
+"""One, and the rounding errors of single precision."""
+
 
 class Rate:
     """The rate of convergence, as the residuals of the last iterations show it.
@@ -196,15 +202,30 @@ def low_end(pencil: Pencil, shift: float = 0.0) -> csr_array | NDArray[Any]:
 
 
 def unit_diagonal(matrix: csr_array | NDArray[Any]) -> tuple[Any, NDArray[np.float64]]:
-    """Return ``D^(-1/2) A D^(-1/2)``, D being the diagonal of A, and the diagonal of ``D^(-1/2)``."""
+    """Return ``D^(-1/2) A D^(-1/2)`` with a unit diagonal, and the diagonal of ``D^(-1/2)``.
+
+    D is the diagonal of A. A row that has larger elements then, as there may be where A is not positive semidefinite,
+    is scaled further, so that none exceeds one.
+    """
     diagonal = np.asarray(matrix.diagonal().real, np.float64)
     # An isolated node of a graph has a zero there, and in all of its row: any number scales it.
-    diagonal = np.where(diagonal > 0.0, diagonal, max(float(diagonal.max()), np.finfo(np.float64).tiny))
-    root = 1.0 / np.sqrt(diagonal)
+    diagonal = np.where(diagonal > 0.0, diagonal, float(diagonal.max()) if diagonal.max() > 0.0 else 1.0)
+    root = 1.0 / np.sqrt(np.maximum(diagonal, SMALLEST_ELEMENT))
+    scaled = _congruent(matrix, root)
+    if float(abs(scaled.data if isinstance(scaled, csr_array) else scaled).max(initial=0.0)) <= ROUNDED_ONE:
+        return scaled, root
+    largest = abs(scaled).max(axis=1)
+    excess = np.asarray(largest.toarray() if isinstance(scaled, csr_array) else largest, np.float64).ravel()
+    root /= np.sqrt(np.maximum(excess, 1.0))
+    return _congruent(matrix, root), root
+
+
+def _congruent(matrix: csr_array | NDArray[Any], root: NDArray[np.float64]) -> Any:
+    """Return ``diag(root) A diag(root)``."""
     if isinstance(matrix, csr_array):
         D = diags_array(root, format="csr")
-        return csr_array(D @ matrix @ D), root
-    return root[:, None] * matrix * root, root
+        return csr_array(D @ matrix @ D)
+    return root[:, None] * matrix * root
 
 
 def filter_degree(problem: EigenProblem, vectors: int) -> int:

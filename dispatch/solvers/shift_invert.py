@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from dispatch.solvers.conclusion import conclude
+from dispatch.solvers.conclusion import conclude, unfinished
 from dispatch.solvers.convergence import FLOOR, Accuracy
 from dispatch.solvers.dense import RESCUE_BELOW, solve_dense
 from dispatch.solvers.engine import Block, BlockEngine
@@ -33,7 +33,7 @@ from dispatch.solvers.shifted_inverse import invert
 from dispatch.solvers.spectral_bounds import check_metric, lanczos_bounds
 from dispatch.solvers.start import guards, random_vectors, start_vectors
 from dispatch.solvers.transformation import Transformation
-from dispatch.solvers.transformed_pencil import ImpureError, TransformedPencil
+from dispatch.solvers.transformed_pencil import ImpureError, IndefiniteError, TransformedPencil
 from dispatch.solvers.way_to_shift import Choice, choose_way
 
 MAXITER = 300
@@ -90,18 +90,24 @@ def solve_at_shift(
         if result is not None:
             return result
         choice = Choice("inner iteration", f"{choice.reason}, and eigenvalues lie on both sides of sigma")
-    return _TransformedRun(problem, engine, choice).solve()
+    try:
+        return _TransformedRun(problem, engine, choice).solve()
+    except IndefiniteError as error:
+        if problem.n > RESCUE_BELOW:
+            raise
+        return solve_dense(problem, f"{error}, which may be a rounding error, as LAPACK can tell")
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Eigenpairs in the scale of the pencil, their residual norms by A and M, and how large these may be."""
+    """Eigenpairs in the scale of the pencil, their residual norms by A and M, how large these may be, and can be."""
 
     values: NDArray[np.float64]
     X: Block
     R: Block
     norms: NDArray[np.float64]
     limits: NDArray[np.float64]
+    floor: NDArray[np.float64]
 
     @property
     def accurate(self) -> NDArray[np.bool_]:
@@ -211,12 +217,13 @@ class _TransformedRun:
             outcome = self._iterate(X, kept, tol)
             iterations += outcome.iterations
             pairs = self._verified(outcome.X)
-            if pairs.accurate.all() or outcome.status in ("stopped", "maxiter"):
+            done = bool(pairs.accurate.all()) and outcome.status != "maxiter"
+            if done or outcome.status in ("stopped", "maxiter"):
                 break
             host = np.asarray(self._engine.download(pairs.X))
             X = self._engine.upload(np.concatenate([host, random_vectors(problem, kept - problem.k)], axis=1))
         rescue = problem.maxiter is None and problem.n <= RESCUE_BELOW
-        if rescue and outcome.status != "stopped" and not pairs.accurate.all():
+        if rescue and outcome.status != "stopped" and not done:
             return solve_dense(problem, f"the transformed LOBPCG was not accurate after {iterations} iterations")
         return self._conclude(pairs, outcome.status, iterations)
 
@@ -308,7 +315,7 @@ class _TransformedRun:
         R, (norms, size, size_M, size_A) = engine.residual_and_norms(AX, MX, theta, (X, MX, AX))
         self._norm = max(self._norm, float((size_A / size).max()))
         floor = FLOOR * original.eps * (self._norm + float((size_M / size).max()) * abs(values)) * size
-        return _Pairs(values, X, R, norms, np.maximum(self._problem.tol * abs(values) * size_M, floor))
+        return _Pairs(values, X, R, norms, np.maximum(self._problem.tol * abs(values) * size_M, floor), floor)
 
     def _present(self, state: Iteration) -> Iteration:
         """Return a state with the eigenvalues of A, and the residuals that one more product with the inverse leaves."""
@@ -325,16 +332,13 @@ class _TransformedRun:
         problem, original = self._problem, self._original
         scale = original.scale_A**-0.5 if problem.mode == "buckling" else original.vector_scale
         accurate = pairs.accurate
-        why = ""
-        if not accurate.all():
-            at_floor = bool((pairs.norms <= 100 / FLOOR * pairs.limits).all())
-            why = {
-                "stopped": "the callback stopped it",
-                "maxiter": "the iterations are used up",
-            }.get(status, "" if at_floor else "their residuals stayed large: products with the inverse are inaccurate")
-            status = status if status in ("stopped", "maxiter") else "floor"
-        else:
+        if status != "maxiter" and accurate.all():
             status = "converged"
+        elif status not in ("stopped", "maxiter"):
+            status = "floor"
+        at_floor = bool((pairs.norms <= np.maximum(pairs.limits, 100 / FLOOR * pairs.floor)).all())
+        lost = "" if at_floor else "their residuals stayed large: products with the inverse are inaccurate"
+        why = unfinished(status, accurate) or lost
         info = EigshInfo(
             method="lobpcg",
             status=status,

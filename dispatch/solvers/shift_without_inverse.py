@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.solvers.conclusion import conclude
+from dispatch.solvers.conclusion import conclude, unfinished
 from dispatch.solvers.convergence import FLOOR
 from dispatch.solvers.dense import RESCUE_BELOW, norm_estimate, solve_dense
 from dispatch.solvers.engine import BlockEngine
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.problem import EigenProblem
-from dispatch.solvers.result import EigshResult, Iteration
+from dispatch.solvers.result import EigshResult, Iteration, NoConvergence
 from dispatch.solvers.shifted_inverse import NEAREST, shifted
 from dispatch.solvers.start import random_vectors
 from dispatch.solvers.transformation import Transformation
 from dispatch.solvers.way_to_shift import Choice
+
+MOST_RUNS = 3
+"""Runs for what is farthest from a shift, each to a smaller tolerance, where the eigenvalues are near zero."""
 
 
 class _CrossedError(Exception):
@@ -63,35 +66,66 @@ def farthest(problem: EigenProblem, extremal: Callable[[EigenProblem], EigshResu
     """Return the pairs whose transformed eigenvalues are smallest, which no inverse is needed for.
 
     Their reciprocals are largest: ``λ - σ``, eigenvalues of ``(C, M)``; for buckling ``(λ - σ) / λ``, of ``(C, A)``.
+    What is accurate relative to these need not be so relative to λ: then a run with a smaller tolerance goes on.
     """
     transformation = Transformation(problem.mode, problem.sigma or 0.0)
+
+    def presented(state: Iteration) -> Iteration:
+        with np.errstate(divide="ignore"):
+            return dataclasses.replace(state, ritz_values=transformation.backward(1.0 / state.ritz_values))
+
+    def callback(state: Iteration) -> bool:
+        return problem.callback is not None and bool(problem.callback(presented(state)))
+
     C = shifted(problem.A, problem.M, transformation.sigma, problem.n, problem.dtype)
     M = problem.A if problem.mode == "buckling" else problem.M
-    plain = dataclasses.replace(problem, A=C, M=M, sigma=None, mode="normal", which="LM")
-    result = extremal(plain)
-    with np.errstate(divide="ignore"):
-        values = transformation.backward(1.0 / result.eigenvalues)
-    X = result.eigenvectors
-    norms, limits = _residuals(problem, values, X)
-    accurate = norms <= limits
-    # What is accurate for A - sigma M need not be so for A, where sigma M is much larger.
-    at_floor = bool((norms <= 100 / FLOOR * limits).all())
-    if not at_floor and problem.n <= RESCUE_BELOW:
+    plain = dataclasses.replace(problem, A=C, M=M, sigma=None, mode="normal", which="LM", callback=callback)
+    tolerances, iterations, applications, history = [problem.tol], 0, 0, []
+    for tol in tolerances:
+        try:
+            result = extremal(dataclasses.replace(plain, tol=tol))
+        except NoConvergence as error:
+            result = error.approximations
+        except ValueError as error:
+            if problem.mode == "buckling" and str(error).startswith("M is "):
+                raise ValueError(
+                    f"which='SM' in buckling mode needs a positive definite A; with A in the place of M: {error}"
+                ) from error
+            raise
+        iterations += result.info.iterations
+        applications += result.info.operator_applications
+        history += [presented(state) for state in result.info.history]
+        with np.errstate(divide="ignore"):
+            values = transformation.backward(1.0 / result.eigenvalues)
+        norms, limits, floor = _residuals(problem, values, result.eigenvectors)
+        accurate, status = norms <= limits, result.info.status
+        if accurate.all() or status in ("stopped", "maxiter"):
+            break
+        if tol and len(tolerances) < MOST_RUNS:
+            tolerances.append(tol / (2.0 * float((norms / limits).max())))
+            plain = dataclasses.replace(plain, v0=result.eigenvectors)
+    else:
+        status = "floor"
+    at_floor = bool((norms <= np.maximum(limits, 100 / FLOOR * floor)).all())
+    if status == "floor" and not at_floor and problem.n <= RESCUE_BELOW:
         return solve_dense(problem, "the largest eigenvalues of A - sigma M were not accurate enough as those of A")
     info = dataclasses.replace(
         result.info,
-        status=result.info.status if accurate.all() else "floor",
+        status=status,
+        iterations=iterations,
+        operator_applications=applications,
         residual_norms=norms,
+        history=tuple(history),
         transformation=f"{problem.mode}, by the largest eigenvalues of A - sigma M: no inverse is needed",
     )
-    why = "" if at_floor else "sigma M is so much larger than A that rounding errors of A - sigma M cover A"
-    return conclude(problem, values, X, accurate, info, why)
+    hidden = "" if at_floor else "sigma M is so much larger than A that rounding errors of A - sigma M cover A"
+    return conclude(problem, values, result.eigenvectors, accurate, info, unfinished(status, accurate) or hidden)
 
 
 def _residuals(
     problem: EigenProblem, values: NDArray[np.float64], X: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the residual norms of the pairs with A and M, and how large these may be."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the residual norms of the pairs with A and M, how large these may be, and what is attainable."""
     wide = np.result_type(problem.dtype, np.float64)
     Y = X.astype(wide)
     AX = problem.A @ Y
@@ -100,4 +134,4 @@ def _residuals(
     norm_M = 0.0 if problem.M is None else norm_estimate(problem.M)
     floor = FLOOR * problem.eps * (norm_estimate(problem.A) + norm_M * abs(values)) * size
     limits = np.maximum(problem.tol * abs(values) * size_M, floor)
-    return np.linalg.norm(AX - MX * values, axis=0), limits
+    return np.linalg.norm(AX - MX * values, axis=0), limits, floor

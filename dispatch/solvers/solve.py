@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers.checks import check_values
-from dispatch.solvers.conclusion import conclude, in_scipy_order
+from dispatch.solvers.conclusion import conclude, in_scipy_order, unfinished
 from dispatch.solvers.confirmation import wanted_ends
 from dispatch.solvers.convergence import Accuracy
 from dispatch.solvers.dense import RESCUE_BELOW, dense_is_better, solve_dense
@@ -112,6 +112,7 @@ def _solve_extremal(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
             precondition,
             random_block,
             observe,
+            (-np.inf, np.inf) if pencil.generalized else bounds,
         )
     stuck = outcome.status == "floor" and not isinstance(problem.A, LinearOperator)  # LAPACK asks it no better
     if rescue and (stuck or outcome.status == "maxiter"):
@@ -135,5 +136,5 @@ def _finish(
         preconditioner=precondition.name,
         reason=precondition.reason,
     )
-    why = {"stopped": "the callback stopped it", "maxiter": "the iterations are used up"}.get(outcome.status, "")
+    why = unfinished(outcome.status, outcome.accurate)
     return conclude(problem, outcome.theta * pencil.eigenvalue_scale, vectors, outcome.accurate, info, why)

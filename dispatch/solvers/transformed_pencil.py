@@ -12,6 +12,10 @@ from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.transformation import Transformation
 
 
+class IndefiniteError(ValueError):
+    """A vector has a negative length: the inner product is indefinite, or rounding errors of its null space show."""
+
+
 class ImpureError(Exception):
     """Vectors have grown in the null space of a semidefinite inner product, where nothing keeps them short."""
 
@@ -52,10 +56,13 @@ class TransformedPencil(Pencil):
         return self.metric == "A" or self._original.generalized
 
     def refuse_metric(self, square: float) -> NoReturn:
-        """Raise ValueError for a vector of negative length, `ImpureError` where rounding errors may have made it so."""
+        """Raise `IndefiniteError` for a vector of negative length, `ImpureError` where a run can begin anew."""
         if self.watched:
             raise ImpureError
-        super().refuse_metric(square)
+        try:
+            super().refuse_metric(square)
+        except ValueError as error:
+            raise IndefiniteError(str(error)) from None
 
     def apply_A(self, X: Block, vectors: int) -> Block:
         """Return ``α X + β C⁻¹ M X``."""

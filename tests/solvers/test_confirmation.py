@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.sparse as sp
 import scipy.sparse.linalg as sla
 
@@ -81,3 +82,40 @@ def test_a_singular_metric_leaves_as_many_eigenvalues_as_its_rank():
     np.testing.assert_allclose(dispatch.eigsh(A, 2, M=M, sigma=1.2)[0], [1, 2], rtol=1e-10)
     with pytest.raises(ValueError, match="k is 4, and there are only 2 finite eigenvalues: M is singular"):
         dispatch.eigsh(A, 4, M=M, sigma=1.2)
+
+
+def pencil(seed, n=300):
+    """A with eigenvalues on both sides of zero, and a dense M that is known by its products: there is no filter."""
+    rng = np.random.default_rng(seed)
+    Z = rng.standard_normal((n, n))
+    M = Z @ Z.T / n + np.eye(n)
+    return np.diag(rng.uniform(-10, 10, n)), M, sla.LinearOperator(M.shape, matvec=M.dot, matmat=M.dot, dtype=float)
+
+
+@pytest.mark.parametrize(
+    ("seed", "which", "k"),
+    [(3, "SM", 2), (4, "SM", 1), (4, "LM", 1), (6, "SM", 1), (6, "LM", 1), (7, "SM", 1), (7, "LM", 1)],
+)
+def test_the_largest_magnitudes_of_both_ends_where_convergence_is_slow(seed, which, k):
+    # One end converges before anything has shown at the other.
+    A, M, operator = pencil(seed)
+    sigma = 0.02 if which == "SM" else None
+    values = scipy.linalg.eigvalsh(A, M)
+    right = np.sort(abs(values - (sigma or 0.0)))[-k:]
+    for tol in (1e-2, 1e-3, 1e-5):
+        w = dispatch.eigsh(A, k, operator, sigma=sigma, which=which, tol=tol, preconditioner=None, rng=seed)[0]
+        np.testing.assert_allclose(np.sort(abs(w - (sigma or 0.0))), right, rtol=tol)
+
+
+def test_what_has_not_been_confirmed_is_not_returned():
+    A, _, operator = pencil(6)
+    states = []
+    dispatch.eigsh(A, 1, operator, tol=1e-3, preconditioner=None, rng=6, callback=states.append)
+    accurate = next(state.iteration for state in states if state.converged == 1)
+    words = (
+        f"1 of 1 eigenpairs converged in {accurate} iterations, then the iterations are used up before it was certain"
+    )
+    with pytest.raises(dispatch.NoConvergence, match=words) as caught:
+        dispatch.eigsh(A, 1, operator, tol=1e-3, preconditioner=None, rng=6, maxiter=accurate)
+    assert caught.value.info.status == "maxiter"
+    assert len(caught.value.eigenvalues) == 1

@@ -275,3 +275,26 @@ def test_an_eigenvalue_far_out_does_not_hide_the_others(k):
     w, v, info = dispatch.eigsh(A, k, which="LA", maxiter=30, return_info=True)
     assert info.method == "lobpcg"
     np.testing.assert_allclose(w, sla.eigsh(A, k, which="LA", return_eigenvectors=False), rtol=1e-10)
+
+
+@pytest.mark.parametrize("generalized", [False, True])
+@pytest.mark.parametrize("largest", [0.0, 1e-12])
+def test_a_diagonal_that_says_nothing_of_the_matrix(largest, generalized):
+    # Rows scaled by it would overflow, or dwarf all others.
+    n = 500
+    A = 9 * random_symmetric(n, density=0.02)
+    A = sp.csr_array(A - sp.diags_array(A.diagonal() - largest * (np.arange(n) == 3)))
+    M = sp.diags_array(np.linspace(1, 2, n)).tocsr() if generalized else None
+    spectrum = scipy.linalg.eigvalsh(A.toarray(), M.toarray() if generalized else None)
+    w, v = dispatch.eigsh(A, 4, M, which="SA", preconditioner="chebyshev-jacobi")
+    check(A, w, v, spectrum, 4, "SA", 1e-12, M)
+
+
+@needs_pyamg
+def test_a_hierarchy_that_is_not_finite_is_none():
+    n = 500
+    A = random_symmetric(n, density=0.02)
+    A = sp.csr_array(A - sp.diags_array(A.diagonal()))
+    words = "preconditioner 'amg' cannot be set up: .*A is far from positive semidefinite.*; use 'chebyshev-jacobi'"
+    with pytest.raises(ValueError, match=words):
+        dispatch.eigsh(A, 4, sp.diags_array(np.linspace(1, 2, n)), which="SA", preconditioner="amg")

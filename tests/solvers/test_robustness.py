@@ -216,6 +216,19 @@ def test_no_global_state_is_changed(case):
     assert after == before
 
 
+def peak(A, k, **arguments):
+    """Return the largest size that memory grows to in a call, in bytes."""
+    dispatch.eigsh(A, k, backend="cpu", **arguments)
+    kernels.wait()  # compilers need memory of their own, also those that other tests have left in the background
+    gc.collect()
+    tracemalloc.start()
+    try:
+        dispatch.eigsh(A, k, backend="cpu", **arguments)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     ("generalized", "which", "blocks", "dtype"),
     [
@@ -229,13 +242,29 @@ def test_memory_is_a_fixed_number_of_blocks(generalized, which, blocks, dtype):
     A = laplacian(120, 121)[0].astype(dtype)
     n, m = A.shape[0], 10 + 5
     M = sp.diags_array(np.linspace(1, 2, n)).tocsr() if generalized else None
-    dispatch.eigsh(A, k=10, M=M, which=which, tol=1e-2)
-    kernels.wait()  # compilers need memory of their own, also those that other tests have left in the background
-    gc.collect()
-    tracemalloc.start()
-    try:
-        dispatch.eigsh(A, k=10, M=M, which=which, tol=1e-3)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak <= blocks * n * m * A.dtype.itemsize + A.data.nbytes
+    assert peak(A, 10, M=M, which=which, tol=1e-3) <= blocks * n * m * A.dtype.itemsize + A.data.nbytes
+
+
+@pytest.mark.parametrize("k", [4, 10])
+@pytest.mark.parametrize("arguments", [{}, {"M": True}, {"M": True, "mode": "buckling"}, {"ncv": 60}], ids=str)
+def test_memory_with_a_shift_is_the_basis_and_some_blocks(arguments, k):
+    # The factors are SuperLU's, which tracemalloc does not see.
+    A = laplacian(120, 121)[0]
+    n, m = A.shape[0], k + max(2, (k + 1) // 2)
+    if "M" in arguments:
+        arguments = {**arguments, "M": sp.diags_array(np.linspace(1, 2, n)).tocsr()}
+    basis = arguments.get("ncv", 3 * k + 20)
+    vectors = 3 * basis + 8 * m if "M" in arguments else 2 * basis + 7 * m
+    assert peak(A, k, sigma=0.5, **arguments) <= vectors * n * 8 + A.data.nbytes
+
+
+@pytest.mark.skipif(not multigrid.available(), reason="pyamg is not installed")
+@pytest.mark.parametrize("k", [4, 10])
+@pytest.mark.parametrize("generalized", [False, True])
+def test_memory_of_multigrid_is_ten_times_that_of_the_matrix(generalized, k):
+    A = laplacian(120, 121)[0]
+    n, m = A.shape[0], k + max(2, (k + 1) // 2)
+    M = sp.diags_array(np.linspace(1, 2, n)).tocsr() if generalized else None
+    blocks = 19 if generalized else 13
+    matrix = A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
+    assert peak(A, k, M=M, which="SA", preconditioner="amg") <= blocks * n * m * 8 + 10 * matrix

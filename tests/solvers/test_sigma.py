@@ -363,3 +363,54 @@ def test_what_a_huge_shift_hides_is_no_answer(monkeypatch):
     A, M = laplacian(300)[0], sp.diags_array(np.logspace(0, -2, 300), format="csr")
     with pytest.raises(dispatch.NoConvergence, match="sigma M is so much larger than A that rounding errors"):
         dispatch.eigsh(A, 4, M=M, sigma=1e5, which="SM")
+
+
+def far_pencil():
+    """A pencil that is large next to the farthest of its eigenvalues from 3.2, which are near zero."""
+    return sp.diags_array(np.r_[np.linspace(0.01, 0.02, 10), np.linspace(2, 4, 590)]).tocsr()
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6])
+def test_what_is_farthest_is_accurate_relative_to_the_eigenvalues(tol):
+    A = far_pencil()
+    w, v, info = dispatch.eigsh(A, 3, sigma=3.2, which="SM", tol=tol, return_info=True)
+    np.testing.assert_allclose(w, np.linspace(0.01, 0.02, 10)[:3], rtol=tol)
+    assert info.status == "converged"
+    assert (np.linalg.norm(A @ v - v * w, axis=0) <= tol * abs(w)).all()
+    assert len(info.history) > info.iterations > info.history[-1].iteration  # of two runs
+    assert info.history[-1].ritz_values == pytest.approx(np.linspace(0.01, 0.02, 10)[:3], rel=tol)
+
+
+def test_eigenvalues_that_are_farthest_are_those_of_A_wherever_they_are_shown():
+    A = far_pencil()
+    seen = []
+    with pytest.raises(dispatch.NoConvergence, match="0 of 3 eigenpairs converged in 1 iterations") as caught:
+        dispatch.eigsh(A, 3, sigma=3.2, which="SM", maxiter=1, callback=lambda state: seen.append(state.ritz_values))
+    error = caught.value
+    for values in (seen[-1], error.info.history[-1].ritz_values, error.approximations.eigenvalues):
+        assert ((values > 0.0) & (values < 4.0)).all()
+    X = error.approximations.eigenvectors
+    np.testing.assert_allclose(np.diag(X.T @ (A @ X)), error.approximations.eigenvalues, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rank", [75, 150])
+def test_buckling_with_a_semidefinite_matrix(rank):
+    # A vector of its null space has a length of rounding errors, which may be negative.
+    rng = np.random.default_rng(rank)
+    Z = rng.standard_normal((N, rank))
+    A, M = Z @ Z.T / N, np.diag(rng.uniform(-1, 1, N))
+    for sigma in (-1.0, 0.7):
+        w, v = dispatch.eigsh(A, 5, M, sigma=sigma, mode="buckling")
+        nu = np.linalg.eigvals(np.linalg.solve(A - sigma * M, A)).real
+        right = np.sort(nu[np.argsort(-abs(nu))[:5]])
+        np.testing.assert_allclose(np.sort(w / (w - sigma)), right, rtol=1e-7)
+        assert abs(v.T @ A @ v - np.eye(5)).max() < 1e-9
+
+
+def test_buckling_names_the_matrix_that_is_singular():
+    A = sp.diags_array(np.r_[0.0, np.linspace(1, 2, N - 1)]).tocsr()
+    M = sp.diags_array(np.linspace(1, 3, N)).tocsr()
+    with pytest.raises(
+        ValueError, match=r"which='SM' in buckling mode needs a positive definite A; .* in the place of M"
+    ):
+        dispatch.eigsh(A, 3, M, sigma=0.7, which="SM", mode="buckling")
