@@ -14,6 +14,8 @@ import pytest
 import scipy.sparse as sp
 import scipy.sparse.linalg as sla
 from dispatch_cpu import kernels
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import dispatch
 from dispatch.solvers import multigrid
@@ -139,6 +141,47 @@ def test_a_multiple_of_the_matrix_takes_the_same_iterations(name, which, dtype):
         np.testing.assert_allclose(scaled / dtype(c), w, rtol=0, atol=64 * eps * abs(A).sum(axis=1).max())
         # In single precision the limit is nearer to the rounding errors of a residual.
         assert abs(scaled_info.iterations - info.iterations) <= (2 if dtype == np.float32 else 0)
+
+
+KINDS = {
+    "standard": {"which": "LM"},
+    "both ends": {"which": "BE", "tol": 1e-4},
+    "smallest magnitudes": {"which": "SM"},
+    "generalized": {"which": "SA", "M": True},
+    "no preconditioner": {"which": "LA", "preconditioner": None},
+    "at a shift": {"sigma": 1.3},
+    "at a shift, generalized": {"sigma": 1.3, "M": True, "mode": "cayley"},
+    "far from a shift": {"sigma": 1.3, "which": "SM"},
+    "buckling": {"sigma": -0.7, "M": True, "mode": "buckling"},
+}
+FORMS = {"sparse": sp.csr_array, "dense": sp.csr_array.toarray, "operator": sla.aslinearoperator}
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    exponent=st.integers(-300, 300),
+    which=st.integers(0, 1),
+    form=st.sampled_from(sorted(FORMS)),
+    dtype=st.sampled_from([np.float64, np.complex128]),
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_power_of_two_changes_no_bit(kind, exponent, which, form, dtype):
+    A = [laplacian(18, 19), (random_symmetric(342, density=0.02), None)][which][0].astype(dtype)
+    arguments = dict(KINDS[kind], backend="cpu", return_info=True)
+    if "mode" in arguments:
+        A = A + 10 * sp.eye_array(342)  # definite, for buckling
+    if "M" in arguments:
+        arguments["M"] = sp.diags_array(np.linspace(1, 2, 342)).tocsr()
+    c = 2.0**exponent
+    w, v, info = dispatch.eigsh(FORMS[form](sp.csr_array(A)), 4, **arguments)
+    if "sigma" in arguments:
+        arguments["sigma"] *= c
+    scaled, vectors, scaled_info = dispatch.eigsh(FORMS[form](sp.csr_array(c * A)), 4, **arguments)
+    assert np.array_equal(scaled, c * w)
+    # In buckling mode vectors have unit length in the inner product of A.
+    assert kind == "buckling" or np.array_equal(vectors, v)
+    assert (scaled_info.method, scaled_info.iterations) == (info.method, info.iterations)
+    assert scaled_info.operator_applications == info.operator_applications
 
 
 @pytest.mark.parametrize("which", ["SA", "LA", "LM"])

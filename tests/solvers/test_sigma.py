@@ -277,7 +277,7 @@ REFUSED = {
     "indefinite M": (dict(M=sp.diags_array(np.r_[-np.ones(9), np.ones(391)])), "M is not positive semidefinite"),
     "indefinite A": (
         dict(A=laplacian(20, 20)[0] - 4 * sp.eye_array(400), mode="buckling"),
-        "A is not positive definite",
+        "A is not positive semidefinite: it has an eigenvalue of -1 times its norm",
     ),
     "cayley at zero": (dict(sigma=0, mode="cayley"), "sigma is 0, and mode 'cayley' then maps every eigenvalue to 1"),
     "Minv": (dict(Minv=np.eye(400)), "Minv is given with sigma"),
