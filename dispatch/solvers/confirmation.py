@@ -110,7 +110,7 @@ class Confirmation:
         moved = max(now - before.value, least - before.threshold)
         eps = self._accuracy.eps
         unresolved = max(FLOOR * eps, 0.1 * eps**0.75) * self._accuracy.norm
-        return moved <= max(AT_REST * (max(least - now, 0.0) + slack), unresolved)
+        return bool(moved <= max(AT_REST * (max(least - now, 0.0) + slack), unresolved))
 
     def defend(self, theta: NDArray[np.float64]) -> None:
         """Take note of the wanted Ritz values that have been found accurate."""
