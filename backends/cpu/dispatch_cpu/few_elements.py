@@ -70,8 +70,11 @@ def _chained(before: Sequence[Change], add: Change, after: Sequence[Change]) -> 
     """Return one function for several that follow each other."""
     if not (before or after):
         return add
-    if len(before) == 1 and not after:
+    if len(before) == 1 and len(after) <= 1:
         change = before[0]
+        if after:
+            last = after[0]
+            return lambda a: last(add(change(a)))
         return lambda a: add(change(a))
 
     def take(a: Any) -> Any:

@@ -162,7 +162,10 @@ def _finishing(add: Run, operation: np.dtype[Any], result: np.dtype[Any]) -> Run
             total = np.add(total, start) if is_integer else total + start  # of integers, the first wraps in silence
         if out is not None:
             try:
-                np.copyto(out, total, casting="unsafe")  # assignment would refuse integers that do not fit
+                if is_integer:
+                    np.copyto(out, total, casting="unsafe")  # assignment would refuse those that do not fit
+                else:
+                    out[...] = total
             except ValueError:  # it is read-only: the words are NumPy's
                 return _by_numpy(a, axis, dtype, out, keepdims, initial, where)
             return out
