@@ -1,5 +1,7 @@
 """`pyopencl.array.Array` in, the same class out, on the array's own queue."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -104,6 +106,24 @@ def test_a_sum_waits_for_what_its_operand_waits_for(queue):
     time.sleep(0.1)  # for a sum that does not wait
     gate.set_status(cl.command_execution_status.COMPLETE)
     assert got.get() == 100
+
+
+BEHIND_A_GATE = """
+import sys, threading
+import numpy as np, pyopencl as cl, pyopencl.array, dispatch
+queue = cl.CommandQueue(cl.create_some_context(interactive=False))
+a = cl.array.to_device(queue, np.ones((7, 11)))
+gate = cl.UserEvent(queue.context)
+cl.enqueue_barrier(queue, wait_for=[gate])
+threading.Timer(0.5, gate.set_status, [cl.command_execution_status.COMPLETE]).start()
+dispatch.sum(a, where=np.ones((7, 11), bool)) if sys.argv[1] == "mask" else dispatch.sum(a[3:3], axis=0)
+"""
+
+
+@pytest.mark.parametrize("call", ["mask", "empty"])
+def test_other_threads_run_while_a_queue_is_held_up(call):
+    # Who waits without letting them run waits for ever, here for the thread that opens the gate.
+    subprocess.run([sys.executable, "-c", BEHIND_A_GATE, call], check=True, timeout=60)
 
 
 def test_queues_that_take_turns_keep_their_arrays(queue):

@@ -45,8 +45,7 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
     _order_after(runtime, a, *(array for array in (out, where) if is_device_array(array)))
     if reduction.count == 0:
         size = reduction.sums * (2 if reduction.operand.kind == "c" else 1)
-        raw = runtime.allocate(size * summation.dtype.itemsize)
-        runtime.write(raw, np.zeros(size, summation.dtype))
+        raw = runtime.copy(np.zeros(size, summation.dtype))
         result.add_event(_finish(runtime, reduction, summation, raw, result))
         return result
     offsets = reduction.layout.offsets
@@ -79,9 +78,7 @@ def _mask(runtime: Runtime, where: Any) -> tuple[Place | None, Any]:
     host = np.ascontiguousarray(where)
     if host.dtype != np.bool_ or host.size == 0:
         return None, host
-    memory = runtime.allocate(host.nbytes)
-    runtime.write(memory, host)
-    return Place(memory, 0), host
+    return Place(runtime.copy(host), 0), host
 
 
 def _empty_like(runtime: Runtime, a: Any, plan: Plan) -> Any:

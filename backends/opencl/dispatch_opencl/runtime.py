@@ -159,15 +159,24 @@ class Runtime:
         Where the device computes on the host's memory and the array is aligned for it, the buffer is the array itself;
         otherwise it is a copy on the device.
         """
-        shared = self.traits.unified and host.ctypes.data % self.traits.alignment == 0
-        flags = cl.mem_flags.USE_HOST_PTR if shared else cl.mem_flags.COPY_HOST_PTR
+        if not self.traits.unified or host.ctypes.data % self.traits.alignment:
+            return self.copy(host)
+        return HostMemory(self._filled(cl.mem_flags.USE_HOST_PTR, host), host, self._finish)
+
+    def copy(self, host: NDArray[Any]) -> HostMemory:
+        """Return a read-only buffer with a copy of a contiguous host array; does not wait for what is enqueued."""
+        return HostMemory(self._filled(cl.mem_flags.COPY_HOST_PTR, host), host, _nothing)
+
+    def _filled(self, flags: Any, host: NDArray[Any]) -> Any:
         with self.guard:
             self._check()
-            buffer = cl.Buffer(self.context, cl.mem_flags.READ_ONLY | flags, hostbuf=host)
-        return HostMemory(buffer, host, self._finish if shared else _nothing)
+            return cl.Buffer(self.context, cl.mem_flags.READ_ONLY | flags, hostbuf=host)
 
     def write(self, memory: PooledBuffer, host: NDArray[Any]) -> Any:
-        """Enqueue a copy to the device and return its event, which keeps the host array alive."""
+        """Enqueue a copy to the device and return its event, which keeps the host array alive.
+
+        Who lets the event go waits for the copy, without letting other threads run.
+        """
         with self._lock, self.guard:
             self._check()
             return self._in_order(cl.enqueue_copy(self.queue, memory.buffer, host, is_blocking=False))
