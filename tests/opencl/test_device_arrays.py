@@ -126,6 +126,39 @@ def test_other_threads_run_while_a_queue_is_held_up(call):
     subprocess.run([sys.executable, "-c", BEHIND_A_GATE, call], check=True, timeout=60)
 
 
+def test_arrays_and_events_of_another_context_are_refused_before_anything_is_done(queue):
+    elsewhere = cl.CommandQueue(cl.Context([queue.device]))
+    a = cl.array.to_device(queue, np.ones((3, 4)))
+    runtime = dispatch.registry.registry.table().entries["opencl"].backend()._runtime_on(queue, "opencl:0")
+    mask, out = cl.array.zeros(elsewhere, (3, 4), bool), cl.array.zeros(elsewhere, 4, np.float64)
+    for name, array in {"out": out, "where": mask}.items():
+        with pytest.raises(
+            ValueError,
+            match=f"^{name} lives in another OpenCL context than the operand, expected one for both; make {name} on",
+        ):
+            dispatch.sum(a, 0, **{name: array})
+    late = cl.array.to_device(queue, np.ones((3, 4)))
+    late.events.append(cl.UserEvent(elsewhere.context))
+    with pytest.raises(
+        ValueError, match=r"an array waits for an event of another OpenCL context, .* first, with array\.finish"
+    ):
+        dispatch.sum(late, 0)
+    assert not runtime.lost
+    assert list(dispatch.sum(a, 0).get()) == [3] * 4
+
+
+def test_a_queue_that_is_waited_for_is_flushed(queue, monkeypatch):
+    other = cl.CommandQueue(queue.context)
+    a = cl.array.zeros(queue, (3, 4), np.float64)
+    out = cl.array.zeros(other, 4, np.float64)
+    done = []
+    flush, barrier = cl.CommandQueue.flush, cl.enqueue_barrier
+    monkeypatch.setattr(cl.CommandQueue, "flush", lambda of: (done.append(of), flush(of)))
+    monkeypatch.setattr(cl, "enqueue_barrier", lambda on, **waits: (done.append("barrier"), barrier(on, **waits))[1])
+    dispatch.sum(a, 0, out=out)
+    assert done[:2] == [other, "barrier"]
+
+
 def test_queues_that_take_turns_keep_their_arrays(queue):
     other = cl.CommandQueue(queue.context)
     for n in (3, 5):

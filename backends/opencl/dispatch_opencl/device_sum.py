@@ -34,6 +34,8 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
     axis, dtype, out, keepdims, initial, where = arguments
     if out is not None and not is_device_array(out):
         raise TypeError(f"out is a {type(out).__qualname__}, expected a pyopencl.array.Array, where the sum lives")
+    if out is not None or where is not NO_VALUE:
+        _check_contexts(runtime, out=out, where=where)
     mask, where = _mask(runtime, where)
     plan = plan_of(runtime, a, (axis, dtype, out, keepdims, initial, where))
     if out is None and mask is None and plan.only_launch is not None:
@@ -69,6 +71,16 @@ def _launched(runtime: Runtime, a: Any, plan: Plan, launch: Launch) -> Any:
     return result
 
 
+def _check_contexts(runtime: Runtime, **arguments: Any) -> None:
+    """Check that arrays live in the operand's context: OpenCL takes no other ones for a command."""
+    for name, array in arguments.items():
+        if is_device_array(array) and array.context != runtime.context:
+            raise ValueError(
+                f"{name} lives in another OpenCL context than the operand, expected one for both; "
+                f"make {name} on the operand's queue"
+            )
+
+
 def _mask(runtime: Runtime, where: Any) -> tuple[Place | None, Any]:
     """Return the mask's memory and the first mark in it, and the mask as `prepare` takes it."""
     if where is NO_VALUE or where is True:
@@ -95,8 +107,7 @@ def _order_after(runtime: Runtime, *arrays: Any) -> None:
     """Let what is enqueued next wait for the work on the arrays that would not be done before it anyway."""
     events = [event for array in arrays for event in array.events if not runtime.keeps_order_after(event)]
     if events:
-        with runtime.guard:
-            cl.enqueue_barrier(runtime.queue, wait_for=events)
+        runtime.wait_for(events)
 
 
 def _finish(runtime: Runtime, reduction: Reduction, summation: Summation, raw: Any, result: Any) -> Any:

@@ -185,6 +185,26 @@ class Runtime:
         """Whether what is enqueued next starts after an event without being told to."""
         return not self._out_of_order and event.command_queue == self.queue
 
+    def wait_for(self, events: Sequence[Any]) -> None:
+        """Let what is enqueued next start after events of other queues, or of the caller's.
+
+        Raises
+        ------
+        ValueError
+            For an event of another context.
+        """
+        if any(event.context != self.context for event in events):
+            raise ValueError(
+                "an array waits for an event of another OpenCL context, expected events of its own; "
+                "wait for the array first, with array.finish()"
+            )
+        queues = {event.command_queue for event in events} - {None, self.queue}
+        with self.guard:
+            # Commands may stay with the host until their queue is flushed, and an event that is waited for with them.
+            for queue in queues:
+                queue.flush()
+            cl.enqueue_barrier(self.queue, wait_for=events)
+
     def _in_order(self, event: Any) -> Any:
         """Return the event; on a caller's out-of-order queue, let what comes next wait for it."""
         if self._out_of_order:
