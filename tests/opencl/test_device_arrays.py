@@ -159,6 +159,17 @@ def test_a_queue_that_is_waited_for_is_flushed(queue, monkeypatch):
     assert done[:2] == [other, "barrier"]
 
 
+def test_a_sum_is_of_the_class_of_its_operand(queue):
+    class Field(cl.array.Array):
+        pass
+
+    plain = cl.array.to_device(queue, np.ones(8))
+    field = Field(queue, (8,), np.float64, data=plain.base_data)
+    for a in (plain, field, plain):
+        assert type(dispatch.sum(a)) is type(a)
+        assert type(dispatch.sum(a, initial=1)) is type(a)
+
+
 def test_queues_that_take_turns_keep_their_arrays(queue):
     other = cl.CommandQueue(queue.context)
     for n in (3, 5):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyopencl as cl
-from pyopencl.array import Array, empty_like
+from pyopencl.array import empty_like
 
 from dispatch.reduction import Reduction, real_part
 from dispatch_opencl.backend import is_device_array
@@ -99,7 +99,7 @@ def _empty_like(runtime: Runtime, a: Any, plan: Plan) -> Any:
         # To find out what an array is like takes longer than to make another one. Nobody uses this one's memory.
         data = cl.Buffer(runtime.context, cl.mem_flags.READ_WRITE, 1)
         shape, dtype = plan.reduction.shape, plan.reduction.dtype
-        plan.template = Array(runtime.queue, shape, dtype, data=data, strides=plan.result_strides)
+        plan.template = type(a)(runtime.queue, shape, dtype, data=data, strides=plan.result_strides)
     return empty_like(plan.template, queue=a.queue, allocator=a.allocator)
 
 

@@ -102,4 +102,4 @@ def _key(a: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
     if dtype is not None:
         dtype = np.dtype(dtype)
         dtype = (dtype, dtype.char)
-    return a.dtype, a.dtype.char, a.shape, a.strides, axis, dtype, keepdims
+    return type(a), a.dtype, a.dtype.char, a.shape, a.strides, axis, dtype, keepdims
