@@ -121,7 +121,7 @@ def run_all() -> None:
 
 def check_launched(launched, streams, fp64):
     """Assert that every kernel has been launched, and those that walk an array with the most groups too."""
-    from dispatch_opencl.runtime import source
+    from dispatch_opencl.programs import source
     from dispatch_opencl.summation import MOST_GROUPS
 
     files = ("sum.cl", "finish.cl", "blocks.cl", "blocks_streams.cl" if streams else "blocks_groups.cl")

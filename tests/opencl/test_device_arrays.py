@@ -8,6 +8,8 @@ import numpy as np
 import pyopencl as cl
 import pyopencl.array
 import pytest
+from dispatch_opencl.backend import QUEUES_KEPT
+from dispatch_opencl.programs import Programs
 
 import dispatch
 
@@ -177,6 +179,16 @@ def test_queues_that_take_turns_keep_their_arrays(queue):
             got = dispatch.sum(cl.array.to_device(on, np.ones(n, np.float32)))
             assert got.queue is on
             assert got.get() == n
+
+
+def test_queues_of_a_context_share_programs(queue, monkeypatch):
+    builds = []
+    build = Programs._build
+    monkeypatch.setattr(Programs, "_build", lambda self, *key: builds.append(key) or build(self, *key))
+    arrays = [cl.array.to_device(cl.CommandQueue(queue.context), np.ones((4, 5))) for _ in range(QUEUES_KEPT + 1)]
+    for a in arrays + arrays:
+        assert list(dispatch.sum(a, 0).get()) == [4] * 5
+    assert len(builds) == 1
 
 
 def test_empty_sums(queue):

@@ -8,8 +8,9 @@ import numpy as np
 import pyopencl as cl
 import pyopencl.array
 import pytest
-from dispatch_opencl import runtime as runtime_module
+from dispatch_opencl import programs as programs_module
 from dispatch_opencl.faults import DeviceError, KernelBuildError
+from dispatch_opencl.programs import Programs
 
 import dispatch
 
@@ -186,7 +187,7 @@ def test_a_device_that_does_not_start(fresh, buffers, monkeypatch):
 @pytest.mark.parametrize("call", CALLS)
 def test_a_compiler_that_rejects_a_kernel(fresh, buffers, monkeypatch, call):
     with monkeypatch.context() as broken:
-        broken.setattr(runtime_module, "source", lambda file: "__kernel void rows() { this is no C; }")
+        broken.setattr(programs_module, "source", lambda file: "__kernel void rows() { this is no C; }")
         with pytest.raises(
             KernelBuildError,
             match=r"(?s)opencl:0: the compiler of .*, driver .*, rejected \w+\.cl with the options "
@@ -217,8 +218,8 @@ def test_a_device_without_double_precision(buffers):
 
 def test_64_threads_at_once(fresh, buffers, monkeypatch):
     builds = []
-    build = runtime_module.Runtime._build
-    monkeypatch.setattr(runtime_module.Runtime, "_build", lambda self, *key: builds.append(key) or build(self, *key))
+    build = Programs._build
+    monkeypatch.setattr(Programs, "_build", lambda self, *key: builds.append(key) or build(self, *key))
     start, done = threading.Barrier(64), []
 
     def run(call):

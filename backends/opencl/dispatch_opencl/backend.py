@@ -19,6 +19,7 @@ from dispatch_opencl.traits import Traits, kind_of
 if TYPE_CHECKING:
     from dispatch.operations.call import Call
     from dispatch.solvers import BlockEngine, EigenProblem
+    from dispatch_opencl.programs import Programs
     from dispatch_opencl.runtime import Runtime
 
 TYPICAL_PROFILES = {
@@ -38,7 +39,7 @@ TYPICAL_PROFILES = {
 """Cautious figures for each kind of device, until they are measured; a CPU's are below those of the CPU backend."""
 
 QUEUES_KEPT = 8
-"""Queues of callers for which programs are kept."""
+"""Queues of callers that are kept, with what is known of calls on them, and the programs of their contexts."""
 
 
 class OpenCLBackend(Backend):
@@ -157,7 +158,7 @@ class OpenCLBackend(Backend):
         return traits
 
     def _runtime_on(self, queue: Any, name: str) -> Runtime:
-        """Return the device in use through a queue of the caller's; the programs of the last few are kept."""
+        """Return the device in use through a queue of the caller's; the last few are kept."""
         FORK.check()
         latest = self._latest  # mostly it is the same one again
         if latest is not None and latest.queue == queue and not latest.lost:
@@ -167,12 +168,19 @@ class OpenCLBackend(Backend):
             if runtime is None or runtime.lost:
                 from dispatch_opencl.runtime import Runtime
 
-                runtime = Runtime(name, queue.device, self._known_traits(name), queue)
+                runtime = Runtime(name, queue.device, self._known_traits(name), queue, self._programs_for(queue))
             self._on_queues[queue] = runtime
             if len(self._on_queues) > QUEUES_KEPT:
                 del self._on_queues[next(iter(self._on_queues))]
             self._latest = runtime
             return runtime
+
+    def _programs_for(self, queue: Any) -> Programs | None:
+        """Return what another queue of the same context has built for the same device."""
+        for other in self._on_queues.values():
+            if not other.lost and (other.programs.context, other.programs.device) == (queue.context, queue.device):
+                return other.programs
+        return None
 
 
 def queue_of(a: Any) -> Any:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import gc
-import logging
 import threading
-import warnings
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -16,11 +12,10 @@ import pyopencl as cl
 from numpy.typing import NDArray
 
 from dispatch.devices import Pool, PooledBuffer
-from dispatch_opencl.faults import FORK, DeviceError, KernelBuildError, translated
+from dispatch_opencl.faults import FORK, DeviceError, translated
 from dispatch_opencl.memory import HostMemory
+from dispatch_opencl.programs import Programs
 from dispatch_opencl.traits import Traits
-
-logger = logging.getLogger(__name__)
 
 CONSTANTS_KEPT = 64
 """Tables of integers that stay on the device."""
@@ -45,9 +40,13 @@ class Runtime:
         Its properties.
     queue : pyopencl.CommandQueue, optional
         A queue of the caller's, to run on; by default a new in-order queue of a new context.
+    programs : Programs, optional
+        Programs of the device in the queue's context; by default none are built yet.
     """
 
-    def __init__(self, name: str, device: Any, traits: Traits, queue: Any = None) -> None:
+    def __init__(
+        self, name: str, device: Any, traits: Traits, queue: Any = None, programs: Programs | None = None
+    ) -> None:
         self.name = name
         self.device = device
         self.traits = traits
@@ -59,7 +58,8 @@ class Runtime:
         """Launches of sums, by the kind of sum and the walk."""
         self.plans: dict[Any, Any] = {}
         """Plans of sums, by the arguments of the call."""
-        self._programs: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
+        self._kernels: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
+        """Kernels of its own: a kernel object holds the arguments of its next launch."""
         self._typed: set[Any] = set()
         """Kernels whose arguments' types PyOpenCL knows, which makes passing them cheaper."""
         self._constants: dict[tuple[tuple[int, ...], ...], Any] = {}
@@ -67,6 +67,7 @@ class Runtime:
         with self.guard:
             self.context = cl.Context([device]) if queue is None else queue.context
             self.queue = cl.CommandQueue(self.context, device) if queue is None else queue
+        self.programs = programs or Programs(name, device, traits, self.context)
         self._out_of_order = bool(self.queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE)
         if self._out_of_order:
             self.pool.close()
@@ -87,36 +88,13 @@ class Runtime:
             With the compiler's log.
         """
         key = (file, tuple(options))
-        kernels = self._programs.get(key)
+        kernels = self._kernels.get(key)
         if kernels is None:
             with self._lock:
-                kernels = self._programs.get(key)
+                kernels = self._kernels.get(key)
                 if kernels is None:
-                    kernels = self._programs[key] = self._build(file, key[1])
+                    kernels = self._kernels[key] = self.programs.kernels(*key)
         return kernels[name]
-
-    def _build(self, file: str, options: tuple[str, ...]) -> dict[str, Any]:
-        # -w: a loop that a compiler does not unroll is no news to the user.
-        flags = ["-w", *options, f"-DFP64={int(self.traits.fp64)}", f"-DGROUP={self.traits.group}"]
-        program = cl.Program(self.context, source(file))
-        rejected = ""
-        try:
-            with warnings.catch_warnings():
-                # A log is written by some compilers for a success, too.
-                warnings.simplefilter("ignore", cl.CompilerWarning)
-                program.build(flags, devices=[self.device])
-        except cl.Error as error:
-            rejected = str(error)
-        if rejected:
-            # PyOpenCL's error refers to itself by its frames, and by what called these to the buffers of this call.
-            gc.collect()
-            raise KernelBuildError(
-                f"{self.name}: the compiler of {self.device.platform.name.strip()}, driver "
-                f"{self.device.driver_version}, rejected {file} with the options {' '.join(flags)}: {rejected}. "
-                "Update the driver, or use backend='cpu'"
-            )
-        logger.debug("%s: built %s with %s", self.name, file, " ".join(flags))
-        return {kernel.function_name: kernel for kernel in program.all_kernels()}
 
     def launch(self, kernel: Any, items: Sequence[int], group: Sequence[int], *arguments: Any) -> Any:
         """Enqueue a kernel and return its event. Integers are passed as `long`, memory by its buffer."""
@@ -258,9 +236,3 @@ def _scalar_type(argument: Any) -> Any:
     if isinstance(argument, int):
         return np.int64
     return argument.dtype if isinstance(argument, np.generic) else None
-
-
-def source(file: str) -> str:
-    """Return a kernel file of this package, with the common definitions before it."""
-    folder = files("dispatch_opencl") / "kernels"
-    return "\n".join((folder / name).read_text("utf-8") for name in ("scalars.cl", file))
