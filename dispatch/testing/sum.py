@@ -252,6 +252,19 @@ class SumConformance(Conformance):
             for axis in (None, 0, 1):
                 self.check_sum(a, axis=axis, where=LAYOUTS[layout](masks[0]))
 
+    @pytest.mark.parametrize("dtype", [None, "?", "B", "f", "d"], ids=str)
+    def test_booleans_of_any_bits(self, dtype: str | None) -> None:
+        """A boolean, as a file or another library has left it, counts once, whatever the bits of its byte."""
+        if "sum" not in self.operations or not {"?", dtype or "?"} <= set(self.sum_dtypes):
+            pytest.skip("not declared")
+        bits = np.random.default_rng(0).integers(0, 256, (40, 130), np.uint8)
+        a = (bits * (bits % 3 > 0)).astype(np.uint8).view(bool)
+        for view in (a, a.T, a[:, ::2]):
+            for axis in (None, 0, 1):
+                actual = dispatch.sum(view, axis=axis, dtype=dtype, backend=self.backend)
+                expected = np.sum(view.view(np.uint8) != 0, axis=axis, dtype=dtype)
+                np.testing.assert_array_equal(actual, expected, err_msg=f"axis={axis}")
+
     @pytest.mark.parametrize("char", "efdFD")
     def test_ugly_values(self, char: str) -> None:
         """NaN, infinities, signed zeros, subnormal and huge numbers."""

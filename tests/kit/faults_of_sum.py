@@ -353,6 +353,14 @@ class SignedSums(Sum):
         return self.right(a, **arguments | ({"dtype": np.int64} if only("BHIL", a, arguments) else {}))
 
 
+@fault("test_booleans_of_any_bits")
+class BooleansByTheirBytes(Sum):
+    """Booleans are added by the values of their bytes."""
+
+    def wrong(self, a, **arguments):
+        return self.right(a.view(np.uint8) if only("?", a, arguments) else a, **arguments)
+
+
 @fault("test_every_axis")
 class BooleansNotCounted(Sum):
     """The sum of booleans is a boolean."""

@@ -221,7 +221,7 @@ _NAMES: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
 def why_not_sum(call: Call, own: Any, fp64: bool) -> str:
     """Return why a sum cannot run on the device `own`, with or without double precision, or the empty string."""
     from dispatch.reduction import accumulator_dtype, operation_dtype
-    from dispatch_opencl.summation import why_no_cast, why_not
+    from dispatch_opencl.summation import why_no_cast, why_no_type, why_not
 
     on_device = is_device_array(call.operand)
     if on_device and call.operand.queue is not None and call.operand.queue.device != own:
@@ -240,6 +240,8 @@ def why_not_sum(call: Call, own: Any, fp64: bool) -> str:
     reason = why_not(operation, accumulator_dtype(operation), fp64)
     if reason or not on_device:
         return reason
+    if out is not None and (reason := why_no_type(np.dtype(out.dtype), fp64)):
+        return f"elements of out's dtype {out.dtype} cannot be written there: {reason}"
     # The host casts elements of its own arrays itself, where kernels do not.
     reason = why_no_cast(given.dtype, operation, fp64)
     if not reason and operation.kind in "bc" and operation.kind != given.dtype.kind:

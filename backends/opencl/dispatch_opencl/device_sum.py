@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,10 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
     result = out if out is not None else _empty_like(runtime, a, plan)
     if reduction.sums == 0:
         return result
+    if reduction.operand.kind == "c" and result.dtype.kind not in "cb":
+        warnings.warn(
+            "out= is real, so the imaginary parts of the sums are dropped", np.exceptions.ComplexWarning, stacklevel=2
+        )
     _order_after(runtime, a, *(array for array in (out, where) if is_device_array(array)))
     if reduction.count == 0:
         size = reduction.sums * (2 if reduction.operand.kind == "c" else 1)
@@ -54,7 +59,8 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
     operand = Place(a.base_data, (a.offset + offsets[0]) // summation.element.itemsize)
     marks = Place(mask.memory, mask.start + offsets[1]) if mask else None
     into = None
-    if plan.direct if out is None else plan.writes(np.dtype(out.dtype), out.strides):
+    direct = plan.direct if out is None else plan.writes(np.dtype(out.dtype), out.strides)
+    if direct and not (out is not None and any(_share_memory(out, read) for read in (a, where))):
         into = Place(result.base_data, result.offset // summation.result.itemsize)
     raw, event = summation.run(plan.groups, operand, marks, into)
     result.add_event(event if into is not None else _finish(runtime, reduction, summation, raw, result))
@@ -87,7 +93,7 @@ def _mask(runtime: Runtime, where: Any) -> tuple[Place | None, Any]:
         return None, where
     if is_device_array(where):
         return Place(where.base_data, where.offset), where
-    host = np.ascontiguousarray(where)
+    host = np.asarray(where, order="C")
     if host.dtype != np.bool_ or host.size == 0:
         return None, host
     return Place(runtime.copy(host), 0), host
@@ -103,6 +109,23 @@ def _empty_like(runtime: Runtime, a: Any, plan: Plan) -> Any:
     return empty_like(plan.template, queue=a.queue, allocator=a.allocator)
 
 
+def _share_memory(out: Any, read: Any) -> bool:
+    """Return whether two device arrays may be in the same memory; an object that is none has memory of its own."""
+    if not is_device_array(read):
+        return False
+    first, second = (_memory_object(array.base_data) for array in (out, read))
+    return first is None or first == second
+
+
+def _memory_object(memory: Any) -> int | None:
+    """Return the handle of the memory object that a buffer is, or is a part of; None where that cannot be said."""
+    if not isinstance(memory, cl.MemoryObjectHolder):
+        return None
+    whole: Any = memory.get_info(cl.mem_info.ASSOCIATED_MEMOBJECT)
+    handle: int = (memory if whole is None else whole).int_ptr
+    return handle
+
+
 def _order_after(runtime: Runtime, *arrays: Any) -> None:
     """Let what is enqueued next wait for the work on the arrays that would not be done before it anyway."""
     events = [event for array in arrays for event in array.events if not runtime.keeps_order_after(event)]
@@ -111,19 +134,31 @@ def _order_after(runtime: Runtime, *arrays: Any) -> None:
 
 
 def _finish(runtime: Runtime, reduction: Reduction, summation: Summation, raw: Any, result: Any) -> Any:
-    pairs = reduction.operand.kind == "c"
-    real = real_part(np.dtype(result.dtype))
-    options = [f"-DACC={cl_type(summation.dtype)}", f"-DT={cl_type(real)}", f"-DHALF={int(real == np.float16)}"]
-    operation = real_part(reduction.dtype)
-    options += [f"-DPAIRS={int(pairs)}", f"-DTRUTH={int('b' in (operation.kind, real.kind))}"]
-    if operation.kind != "b" and operation not in (real, summation.dtype):
+    """Enqueue the writing of the result by the raw sums, with all that is to be done to them."""
+    dtype, pairs = np.dtype(result.dtype), reduction.operand.kind == "c"
+    real, operation = real_part(dtype), real_part(reduction.dtype)
+    parts = 2 if dtype.kind == "c" else 1
+    options = [
+        f"-DACC={cl_type(summation.dtype)}",
+        f"-DFLOATING={int(summation.dtype.kind == 'f')}",
+        f"-DT={cl_type(real)}",
+        f"-DHALF={int(real == np.float16)}",
+        f"-DTRUTH={int('b' in (operation.kind, real.kind))}",
+        f"-DPAIRS={int(pairs)}",
+        f"-DPARTS={parts}",
+    ]
+    if real.kind in "biu":
+        options += [f"-DWRAP={8 * real.itemsize}", f"-DUNSIGNED={int(real.kind == 'u')}"]
+    if operation == np.float16 != real:
+        options.append("-DROUND_HALF=1")
+    elif operation.kind != "b" and operation not in (real, summation.dtype):
         options.append(f"-DOP={cl_type(operation)}")
     offset, axes = reduction.destination(result.strides)
     walk = [(extent, stride // real.itemsize) for extent, stride in axes] or [(1, 0)]
     initial: Any = complex(reduction.initial) if pairs else reduction.initial
     cast = summation.dtype.type
     values = (cast(initial.real), cast(initial.imag)) if pairs else (cast(initial), cast(0))
-    count = reduction.sums * (2 if pairs else 1)
+    count = reduction.sums * parts
     group = 1 if runtime.traits.streams else runtime.traits.group
     return runtime.launch(
         runtime.kernel("finish.cl", "finish", options),

@@ -39,13 +39,21 @@ def why_not(operation: np.dtype[Any], accumulator: np.dtype[Any] | None, fp64: b
     return ""
 
 
+def why_no_type(dtype: np.dtype[Any], fp64: bool = True) -> str:
+    """Return why kernels can neither read nor write elements of a dtype, or the empty string."""
+    real = real_part(dtype)
+    if f"{real.kind}{real.itemsize}" not in CL_TYPES:
+        return "the device has no such type"
+    if not dtype.isnative:
+        return "they have not the machine's byte order"
+    return "" if fp64 or real != np.float64 else "the device has no double precision"
+
+
 def why_no_cast(operand: np.dtype[Any], operation: np.dtype[Any], fp64: bool) -> str:
     """Return why kernels cannot cast elements of `operand` to `operation` by NumPy's rules, or the empty string."""
     real, op = real_part(operand), real_part(operation)
-    if f"{real.kind}{real.itemsize}" not in CL_TYPES:
-        return "the device has no such type"
-    if not operand.isnative:
-        return "they have not the machine's byte order"
+    if why_no_type(operand):
+        return why_no_type(operand)
     if operand.kind == "c" and operation.kind != "c":
         return "that drops imaginary parts"
     if (real.kind == "f" and op.kind != "f") or (operation.kind == "b" and operand.kind != "b"):
@@ -207,6 +215,7 @@ class Summation:
         options = (
             f"-DT={cl_type(element)}",
             f"-DHALF={int(element == np.float16)}",
+            f"-DTRUTH={int(element.kind == 'b')}",
             f"-DACC={cl_type(self.dtype)}",
             f"-DFLOATING={int(self.dtype.kind == 'f')}",
             f"-DCOND={'long' if self.dtype.itemsize == 8 else 'int'}",

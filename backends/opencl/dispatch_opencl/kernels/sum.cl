@@ -1,7 +1,7 @@
 // Sums over one group of axes; the host calls these kernels until no reduced group is left. What a launch leaves over are
 // sums of chunks: `totals`, which is in every program, adds up few of them, and `rows` or `columns`, built for sums, many.
 //
-// Given by build options: T, the elements' type in memory, and HALF, is it float16; OP, the type that each is cast to
+// Given by build options: T, the elements' type in memory; HALF, is it float16, and TRUTH, is it boolean; OP, the type that each is cast to
 // first, where that rounds; ACC, the type of the sums, and FLOATING, is it a floating-point type; COND, the signed integer
 // type of its size; RESULT, what they are cast to at the end; LANES, elements of a vector; CONTIGUOUS, are the elements of
 // a vector neighbours, in the mask, too; MASKED, is there a mask; STREAMS, the distribution of work; COOPERATE, do the
@@ -60,6 +60,13 @@ typedef VECTOR(RESULT, LANES) LOOSE_RESULTS __attribute__((aligned(sizeof(RESULT
 #define MASK_NEIGHBOURS(p) VECTOR(vload, LANES)(0, p)
 #endif
 
+// A boolean counts once, whatever bits are set in its byte.
+#if TRUTH
+#define COUNTED(v) min(v, (uchar)1)
+#else
+#define COUNTED(v) (v)
+#endif
+
 // Where to read: elements, and the mask, which may be absent; strides of both in elements.
 typedef struct {
     __global const T *a;
@@ -85,9 +92,9 @@ inline ACC element(PLACE place)
 #if HALF
     return (ACC)vload_half(0, place.a);
 #elif defined(OP)
-    return (ACC)(OP)place.a[0];
+    return (ACC)(OP)COUNTED(place.a[0]);
 #else
-    return (ACC)place.a[0];
+    return (ACC)COUNTED(place.a[0]);
 #endif
 }
 
@@ -105,9 +112,9 @@ inline SUMS elements(PLACE place, STRIDE lane)
     VECTOR(T, LANES) v = GATHER(T, place.a, lane.a);
 #endif
 #ifdef OP
-    SUMS x = CONVERT_TO(ACC)(CONVERT_TO(OP)(v));
+    SUMS x = CONVERT_TO(ACC)(CONVERT_TO(OP)(COUNTED(v)));
 #else
-    SUMS x = CONVERT_TO(ACC)(v);
+    SUMS x = CONVERT_TO(ACC)(COUNTED(v));
 #endif
 #endif
 #if MASKED
