@@ -70,6 +70,13 @@ class OnDevice:
         }  # fmt: skip
 
 
+class DlpackOnFirst:
+    shape, dtype, nbytes = (8,), np.dtype(np.float32), 32
+
+    def __dlpack_device__(self):
+        return 2, 0
+
+
 def test_an_array_is_summed_on_its_own_device(backend, monkeypatch):
     class Driver:
         def cuPointerGetAttribute(self, ordinal, attribute, pointer):
@@ -82,12 +89,16 @@ def test_an_array_is_summed_on_its_own_device(backend, monkeypatch):
     call = describe("sum", OnDevice(), {})
     assert backend.supports(call, first) == "the array is on another device, number 1 of the driver's"
     assert backend.supports(call, second) is True
+    for name in ("out", "where"):
+        call = describe("sum", DlpackOnFirst(), {name: OnDevice()})
+        assert backend.supports(call, first) == f"{name} is on another device, number 1 of the driver's"
 
 
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"strides": (6,)}, "strides (6,) are no multiples of its elements' size"),
+        ({"strides": (6,)}, "has strides (6,), no multiples of its elements' size, 4 bytes; copy it"),
+        ({"data": (4098, False)}, "begins at address 0x1002, no multiple of its elements' size, 4 bytes; copy it"),
         ({"mask": object()}, "has a mask of its own"),
         ({"typestr": ">f4"}, "have not the machine's byte order; convert the array first"),
     ],

@@ -169,24 +169,34 @@ def why_not_device_sum(call: Call, device: CudaDevice, devices: int) -> str:
     from dispatch_cuda.summation import why_not
 
     interface = getattr(call.operand, "__cuda_array_interface__", None)
-    if interface is None:
-        if call.dtype is None:
-            return "the array does not say its dtype as one of NumPy's"
-        ordinal, interface = dlpack_device(call.operand), {"typestr": call.dtype.str}
-    else:
-        ordinal = device_of_pointer(interface["data"][0]) if devices > 1 else None
-    if interface.get("mask") is not None:
-        return "the array has a mask of its own"
-    if ordinal not in (None, device.ordinal):
-        return f"the array is on another device, number {ordinal} of the driver's"
-    dtype = np.dtype(interface["typestr"])
-    if any(step % dtype.itemsize for step in interface.get("strides") or ()):
-        return f"the array's strides {interface['strides']} are no multiples of its elements' size"
+    dtype = call.dtype if interface is None else np.dtype(interface["typestr"])
+    if dtype is None:
+        return "the array does not say its dtype as one of NumPy's"
+    arrays = {"the array": call.operand, "out": call.arguments.get("out"), "where": call.arguments.get("where")}
+    for name, array in arrays.items():
+        if on_cuda(array) and (reason := _why_not_array(name, array, device, devices)):
+            return reason
     operation = _operation(call, dtype)
     if operation is None:
         return ""
     reason = why_not(dtype, operation, accumulator_dtype(operation))
     return f"{reason}; convert the array first" if reason else ""
+
+
+def _why_not_array(name: str, array: Any, device: CudaDevice, devices: int) -> str:
+    """Return why kernels on `device` cannot get at the elements of an array, or the empty string."""
+    from dispatch_cuda.memory import why_misaligned
+
+    interface = getattr(array, "__cuda_array_interface__", None)
+    if interface is None:
+        ordinal = dlpack_device(array)
+    else:
+        ordinal = device_of_pointer(interface["data"][0]) if devices > 1 else None
+        if interface.get("mask") is not None:
+            return f"{name} has a mask of its own"
+    if ordinal not in (None, device.ordinal):
+        return f"{name} is on another device, number {ordinal} of the driver's"
+    return "" if interface is None else why_misaligned(name, interface)
 
 
 def _operation(call: Call, operand: np.dtype[Any]) -> np.dtype[Any] | None:

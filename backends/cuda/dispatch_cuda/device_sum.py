@@ -32,6 +32,8 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
     ------
     TypeError
         When `where` or `out` is not on the device, or `out` is of another dtype than the sum.
+    ValueError
+        When `out` is read-only.
     """
     axis, dtype, out, keepdims, initial, where = arguments
     for name, array, absent in (("where", where, (NO_VALUE, True)), ("out", out, (None,))):
@@ -40,7 +42,7 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
                 f"{name} is a {type(array).__qualname__} on the host, and a is on {runtime.name}; copy it there first"
             )
     operand = wrapped(a, runtime)
-    target = None if out is None else wrapped(out, runtime)
+    target = None if out is None else wrapped(out, runtime, is_written=True)
     mask = wrapped(where, runtime) if on_cuda(where) else where
     reduction = prepare(operand, axis, dtype, target, keepdims, initial, mask)
     if target is not None and target.dtype != reduction.dtype:
@@ -56,15 +58,16 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
     return out if out is not None else _like(a, target)
 
 
-def wrapped(array: Any, runtime: Runtime) -> Any:
+def wrapped(array: Any, runtime: Runtime, is_written: bool = False) -> Any:
     """Return an array on the device as Numba's, without a copy and without waiting for its producer."""
     from numba import cuda
 
-    if not hasattr(array, "__cuda_array_interface__"):
-        return cuda.as_cuda_array(Borrowed(array, runtime.stream_handle), sync=False)
-
     if getattr(array, "__cuda_ndarray__", False):
         return array
+    if not hasattr(array, "__cuda_array_interface__"):
+        array = Borrowed(array, runtime.stream_handle)
+    if is_written and array.__cuda_array_interface__["data"][1]:  # Numba's arrays do not keep that
+        raise ValueError("out is read-only; pass an array that may be written to")
     return cuda.as_cuda_array(array, sync=False)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dispatch_cuda.memory import why_misaligned
+
 
 class Borrowed:
     """An array of another library's, with the interface that Numba reads; it is given back when this is dropped.
@@ -14,6 +16,11 @@ class Borrowed:
         An array with ``__dlpack__``, on a CUDA device.
     stream : int
         The stream on which the data is read: the producer lets it wait until the data is there.
+
+    Raises
+    ------
+    ValueError
+        When the data is not aligned, which no call sees before.
     """
 
     def __init__(self, array: Any, stream: int) -> None:
@@ -28,6 +35,8 @@ class Borrowed:
             "strides": None if view.strides is None else tuple(step * item for step in view.strides),
             "data": (view.ptr, view.readonly),
         }
+        if reason := why_misaligned("the array", self.__cuda_array_interface__):
+            raise ValueError(reason)
 
 
 def lent(namespace: Any, array: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dispatch.devices import PooledBuffer
+from dispatch.reduction import real_part
 
 
 class DeviceMemory:
@@ -39,3 +40,17 @@ def flat(array: Any, offset: int, dtype: Any, count: int) -> Any:
     address = binding.CUdeviceptr(int(array.__cuda_array_interface__["data"][0]) + offset)
     memory = MemoryPointer(current_context(), address, size=count * dtype.itemsize, owner=array)
     return DeviceNDArray((count,), (dtype.itemsize,), dtype, gpu_data=memory)
+
+
+def why_misaligned(name: str, interface: dict[str, Any]) -> str:
+    """Return why kernels cannot address elements in memory that is described so, or the empty string.
+
+    They count in elements, or in the parts of complex ones, and a GPU reads and writes none across a boundary.
+    """
+    item = real_part(np.dtype(interface["typestr"])).itemsize
+    if any(step % item for step in interface.get("strides") or ()):
+        return f"{name} has strides {interface['strides']}, no multiples of its elements' size, {item} bytes; copy it"
+    address = interface["data"][0] or 0
+    if address % item:
+        return f"{name} begins at address {address:#x}, no multiple of its elements' size, {item} bytes; copy it"
+    return ""

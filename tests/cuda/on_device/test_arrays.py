@@ -91,6 +91,85 @@ def test_an_out_of_another_dtype_is_refused():
         dispatch.sum(cuda.to_device(A), axis=0, dtype=np.float32, out=cuda.to_device(np.zeros(40)))
 
 
+class View:
+    """A part of a device array's memory, by the interface."""
+
+    def __init__(self, memory, offset, shape, dtype, strides=None, read_only=False):
+        self.memory, self.shape, self.dtype = memory, shape, np.dtype(dtype)
+        address = memory.__cuda_array_interface__["data"][0] + offset
+        self.__cuda_array_interface__ = {
+            "shape": shape, "typestr": self.dtype.str, "strides": strides, "data": (address, read_only), "version": 3
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("offset", "strides", "reason"),
+    [
+        (4, None, r"begins at address 0x\w*4, no multiple of its elements' size, 8 bytes; copy it"),
+        (0, (12,), r"has strides \(12,\), no multiples of its elements' size, 8 bytes; copy it"),
+    ],
+    ids=["offset", "strides"],
+)
+def test_what_lies_across_the_boundaries_of_elements_is_refused(offset, strides, reason):
+    memory = cuda.to_device(np.zeros(64, np.uint8))
+    odd = View(memory, offset, (4,), np.float64, strides)
+    with pytest.raises(dispatch.UnsupportedCallError, match=f"the array {reason}"):
+        dispatch.sum(odd, backend="cuda")
+    with pytest.raises(dispatch.UnsupportedCallError, match=f"out {reason}"):
+        dispatch.sum(cuda.to_device(np.ones((3, 4))), axis=0, out=odd, backend="cuda")
+    assert not memory.copy_to_host().any()
+
+
+def test_complex_numbers_lie_on_the_boundaries_of_their_parts():
+    numbers = np.arange(1, 13, dtype=np.float32)
+    memory = cuda.to_device(numbers)
+    strided = View(memory, 4, (3,), np.complex64, (12,))
+    close(dispatch.sum(strided), np.sum(numbers[1::3][:3] + 1j * numbers[2::3][:3]).astype(np.complex64))
+
+
+def test_a_read_only_out_is_refused():
+    memory = cuda.to_device(np.zeros(40, np.float32))
+    with pytest.raises(ValueError, match="out is read-only; pass an array that may be written to"):
+        dispatch.sum(cuda.to_device(A), axis=0, out=View(memory, 0, (40,), np.float32, read_only=True))
+    assert not memory.copy_to_host().any()
+
+
+@pytest.mark.parametrize(
+    ("axis", "operand", "out"),
+    [
+        (1, slice(None), np.s_[63]),
+        (0, slice(None), np.s_[:, 0]),
+        ((), np.s_[:-1], np.s_[1:]),
+        ((), np.s_[:, 1:], np.s_[:, :-1]),
+    ],
+    ids=str,
+)
+def test_out_may_overlap_the_operand(axis, operand, out):
+    a = np.arange(4096.0).reshape(64, 64)
+    on_device = cuda.to_device(a)
+    dispatch.sum(on_device[operand], axis=axis, out=on_device[out])
+    np.testing.assert_array_equal(on_device.copy_to_host()[out], np.sum(a[operand], axis=axis))
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_every_byte_but_zero_is_true(axis):
+    marks = RNG.integers(0, 256, (64, 96)).astype(np.uint8) * (RNG.random((64, 96)) < 0.5)
+    odd, true = marks.view(bool), marks != 0
+    close(dispatch.sum(cuda.to_device(odd), axis=axis), np.sum(true, axis=axis))
+    a = np.arange(64 * 96.0).reshape(64, 96)
+    close(dispatch.sum(cuda.to_device(a), axis=axis, where=cuda.to_device(odd)), np.sum(a, axis=axis, where=true))
+    np.testing.assert_array_equal(dispatch.sum(odd, axis=axis, backend="cuda"), np.sum(true, axis=axis))
+    actual = dispatch.sum(a, axis=axis, where=odd, backend="cuda")
+    np.testing.assert_allclose(actual, np.sum(a, axis=axis, where=true))
+
+
+@pytest.mark.parametrize("name", ["A", "M", "v0"])
+def test_eigsh_copies_nothing_to_the_host_in_silence(name):
+    arguments = {"A": np.eye(9), "k": 2, name: cuda.to_device(np.eye(9))}
+    with pytest.raises(TypeError, match=f"{name} is a .* on a CUDA device, expected one on the host"):
+        dispatch.eigsh(**arguments)
+
+
 def test_what_the_host_alone_converts_is_refused():
     with pytest.raises(dispatch.UnsupportedCallError, match="drops imaginary parts; convert the array first"):
         dispatch.sum(cuda.to_device(A.astype(np.complex64)), dtype=np.float32, backend="cuda")

@@ -83,6 +83,25 @@ def test_dlpack_of_another_device():
         dispatch.sum(DlpackOnly(A, ordinal=1), backend="cuda")
 
 
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [("out", np.zeros(40, np.float32)), ("where", np.ones((30, 40), np.uint8).view(bool))],
+    ids=["out", "where"],
+)
+def test_other_arrays_on_another_device(name, array):
+    with pytest.raises(dispatch.UnsupportedCallError, match=f"{name} is on another device, number 1 of the driver's"):
+        dispatch.sum(cuda.to_device(A), axis=0, backend="cuda", **{name: DlpackOnly(array, ordinal=1)})
+
+
+@pytest.mark.usefixtures("on_host_memory")
+def test_dlpack_across_the_boundaries_of_elements():
+    odd = np.frombuffer(np.zeros(49, np.uint8), np.float64, 6, offset=1)
+    with pytest.raises(
+        ValueError, match=r"the array begins at address \w+, no multiple of its elements' size, 8 bytes"
+    ):
+        dispatch.sum(DlpackOnly(odd))
+
+
 def test_other_backends_leave_it_where_it_is():
     with pytest.raises(dispatch.UnsupportedCallError, match="on a CUDA device and is never copied silently"):
         dispatch.sum(DlpackOnly(A), backend="cpu")
