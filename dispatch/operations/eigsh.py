@@ -46,7 +46,7 @@ def eigsh(
 
     Parameters
     ----------
-    A : (n, n) sparse matrix or array, array_like, LinearOperator or device matrix
+    A : (n, n) sparse matrix or array, array_like or LinearOperator, on the host
         Real symmetric or complex Hermitian; anything else is refused.
     k : int
         Number of eigenpairs wanted, ``1 <= k < n``.

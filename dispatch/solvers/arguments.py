@@ -13,6 +13,7 @@ from scipy.sparse import csr_array, issparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from dispatch.caller import warn_caller
+from dispatch.devices import on_cuda
 from dispatch.solvers.checks import Checked, check_finite, check_indices
 from dispatch.solvers.problem import WORKING_DTYPE, EigenProblem, Mode, Operand, Which
 
@@ -109,6 +110,7 @@ def as_operand(name: str, matrix: Any) -> Operand:
             dtype=getattr(matrix, "dtype", None),
         )
     else:
+        _check_on_host(name, matrix)
         if np.ma.is_masked(matrix):
             raise ValueError(f"{name} has masked elements, expected a matrix without gaps: fill them first")
         try:
@@ -118,6 +120,14 @@ def as_operand(name: str, matrix: Any) -> Operand:
     if len(operand.shape) != 2 or operand.shape[0] != operand.shape[1] or operand.shape[0] == 0:
         raise ValueError(f"{name} has shape {tuple(operand.shape)}, expected a square matrix (n, n) with n >= 1")
     return operand
+
+
+def _check_on_host(name: str, array: Any) -> None:
+    if on_cuda(array):
+        raise TypeError(
+            f"{name} is a {type(array).__qualname__} on a CUDA device, expected one on the host: eigsh copies nothing "
+            "from a device in silence, and returns arrays of the host; copy it there first"
+        )
 
 
 def _same_shape(name: str, operand: Operand, n: int) -> Operand:
@@ -249,6 +259,7 @@ def _inverse(name: str, inverse: Any, n: int, dtype: np.dtype[Any]) -> LinearOpe
 def _start(v0: Any, n: int, dtype: np.dtype[Any]) -> NDArray[Any] | None:
     if v0 is None:
         return None
+    _check_on_host("v0", v0)
     start = np.asarray(v0)
     if start.shape == (1, n):
         start = start.ravel()  # SciPy takes a row, too
