@@ -1,6 +1,8 @@
 """`eigsh` on the device in each of its guises; as it is, it passes the conformance kit."""
 
 import numpy as np
+import pyopencl as cl
+import pyopencl.array
 import pytest
 import scipy.sparse as sp
 import scipy.sparse.linalg as sla
@@ -52,6 +54,18 @@ def test_the_same_seed_gives_the_same_start_as_on_the_cpu(arguments, dtype):
     for seed in (0, 7):
         np.testing.assert_allclose(start(seed, BACKENDS["streams"]), start(seed, "cpu"), **close)
     assert not np.allclose(start(0, "cpu"), start(7, "cpu"), **close)
+
+
+@pytest.mark.parametrize("name", ["A", "M", "v0", "preconditioner"])
+@pytest.mark.parametrize("backend", [None, "opencl", "cpu"])
+def test_device_arrays_are_refused_before_they_are_read(name, backend):
+    queue = cl.CommandQueue(cl.Context([BACKENDS["streams"]._devices["opencl:0"]]))
+    arguments = {"A": np.eye(30), "k": 3, name: cl.array.to_device(queue, np.eye(30))}
+    with pytest.raises(
+        TypeError,
+        match=rf"^{name} is a pyopencl\.array\.Array, which NumPy cannot read, expected one on the host; copy it",
+    ):
+        dispatch.eigsh(**arguments, backend=backend)
 
 
 def test_info_names_the_device():

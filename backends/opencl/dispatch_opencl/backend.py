@@ -95,8 +95,6 @@ class OpenCLBackend(Backend):
         fp64 = self._known_traits(device.name).fp64
         if call.operation == "sum":
             return why_not_sum(call, own, fp64) or True
-        if is_device_array(call.operand):
-            return "eigsh takes matrices of the host; copy it there yourself"
         dtype = call.arguments["problem"].dtype
         if dtype.char in "dD" and not fp64:
             return f"the device has no double precision, and {dtype} needs it; convert A to float32 or complex64"
