@@ -135,12 +135,18 @@ def test_known_bad_platforms_are_left_out(platforms):
         ),
         (
             None,
+            (StubPlatform("Portable Computing Language"),),
+            "Portable Computing Language have no device",
+            "let PoCL write to its cache, in a folder that POCL_CACHE_DIR names",
+        ),
+        (
+            None,
             (StubPlatform("Broken", error=failure(cl.status_code.OUT_OF_HOST_MEMORY)),),
             "platform Broken: its driver failed",
             "clinfo",
         ),
     ],
-    ids=["no driver", "broken loader", "no platform", "no device", "broken driver"],
+    ids=["no driver", "broken loader", "no platform", "no device", "no cache", "broken driver"],
 )
 def test_each_way_to_have_no_device_has_its_message_and_remedy(platforms, error, stubs, reason, remedy):
     platforms(*stubs, error=error)
@@ -173,7 +179,7 @@ def test_pyopencl_ctx_restricts_the_devices(platforms, monkeypatch, wanted, expe
     assert names() == expected
 
 
-@pytest.mark.parametrize("wanted", ["7", "gamma", "0:5"])
+@pytest.mark.parametrize("wanted", ["7", "gamma", "0:5", "²", "0:²"])
 def test_pyopencl_ctx_that_names_nothing_is_an_error(platforms, monkeypatch, wanted):
     platforms(StubPlatform("Alpha", device("a0")), StubPlatform("Beta", device("b0")))
     monkeypatch.setenv("PYOPENCL_CTX", wanted)

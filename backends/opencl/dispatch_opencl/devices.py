@@ -50,11 +50,19 @@ def find_devices() -> list[Any]:
             f"none of the OpenCL devices can be used: {'; '.join(excluded)}"
             if excluded
             else f"the OpenCL platforms {', '.join(p.name.strip() for p in platforms)} have no device",
-            f"check the driver and its access rights with `clinfo`, or {POCL}",
+            _remedy(platforms),
             hardware_present=bool(excluded),
         )
     chosen = _restrict(found, platforms, os.environ.get("PYOPENCL_CTX", ""))
     return sorted(chosen, key=lambda device: ORDER.index(kind_of(device)))
+
+
+def _remedy(platforms: Sequence[Any]) -> str:
+    """Return what to do where no device of the platforms can be used."""
+    if any("portable computing language" in platform.name.lower() for platform in platforms):
+        # Where it cannot write, it lists no device and does not say why.
+        return "let PoCL write to its cache, in a folder that POCL_CACHE_DIR names, or check the driver with `clinfo`"
+    return f"check the driver and its access rights with `clinfo`, or {POCL}"
 
 
 def _platforms() -> list[Any]:
@@ -132,7 +140,7 @@ def _restrict(devices: list[Any], platforms: Sequence[Any], wanted: str) -> list
 
 def _named(text: str, candidate: Any, all_of_them: Sequence[Any]) -> bool:
     text = text.strip().lower()
-    if text.isdigit():
+    if text.isdecimal():
         return int(text) < len(all_of_them) and all_of_them[int(text)] == candidate
     return text in candidate.name.lower()
 
