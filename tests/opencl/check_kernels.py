@@ -124,7 +124,7 @@ def check_launched(launched, streams, fp64):
     from dispatch_opencl.programs import source
     from dispatch_opencl.summation import MOST_GROUPS
 
-    files = ("sum.cl", "finish.cl", "blocks.cl", "blocks_streams.cl" if streams else "blocks_groups.cl")
+    files = ("sum.cl", "finish.cl", "copy.cl", "blocks.cl", "blocks_streams.cl" if streams else "blocks_groups.cl")
     kernels = {name for file in files for name in re.findall(r"__kernel[^{}]*?void (\w+)\(", source(file))}
     if not fp64:
         kernels.remove("convert")  # there is one precision only
@@ -188,6 +188,9 @@ def check_sums(backend, chars):
         on_device = pyopencl.array.to_device(queue, a)
         got = dispatch.sum(on_device, 1, initial=2, backend=backend)
         np.testing.assert_allclose(got.get(), np.sum(a, 1, dtype=wide, initial=2), rtol=2e-3)
+        apart = pyopencl.array.to_device(queue, np.r_[np.zeros(1, "u1"), a.ravel().view("u1")])[1:].view(a.dtype)
+        got = dispatch.sum(apart, backend=backend)
+        np.testing.assert_allclose(got.get(), np.sum(a, dtype=wide), rtol=2e-3)
 
 
 if __name__ == "__main__":

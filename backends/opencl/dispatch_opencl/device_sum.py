@@ -10,6 +10,7 @@ import pyopencl as cl
 from pyopencl.array import empty_like
 
 from dispatch.reduction import Reduction, real_part
+from dispatch_opencl.alignment import aligned_like, copy_elements, is_aligned
 from dispatch_opencl.backend import is_device_array
 from dispatch_opencl.plans import NO_VALUE, Plan, plan_of
 from dispatch_opencl.runtime import Runtime
@@ -39,12 +40,22 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
         _check_contexts(runtime, out=out, where=where)
     mask, where = _mask(runtime, where)
     plan = plan_of(runtime, a, (axis, dtype, out, keepdims, initial, where))
-    if out is None and mask is None and plan.only_launch is not None:
+    if out is None and mask is None and plan.only_launch is not None and a.offset % plan.alignment == 0:
         return _launched(runtime, a, plan, plan.only_launch)
     reduction, summation = plan.reduction, plan.summation
     result = out if out is not None else _empty_like(runtime, a, plan)
     if reduction.sums == 0:
         return result
+    if reduction.count and not is_aligned(a):
+        _order_after(runtime, a)
+        copy = aligned_like(runtime, a)
+        copy_elements(runtime, a, copy)
+        return sum_device_array(runtime, copy, arguments)
+    if out is not None and not is_aligned(out):
+        sums = sum_device_array(runtime, a, (axis, dtype, aligned_like(runtime, out), keepdims, initial, where))
+        _order_after(runtime, sums, out)
+        copy_elements(runtime, sums, out)
+        return out
     if reduction.operand.kind == "c" and result.dtype.kind not in "cb":
         warnings.warn(
             "out= is real, so the imaginary parts of the sums are dropped", np.exceptions.ComplexWarning, stacklevel=2

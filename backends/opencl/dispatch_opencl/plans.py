@@ -35,6 +35,8 @@ class Plan:
         Its launches.
     groups : tuple of Group
         Its walk.
+    alignment : int
+        Bytes of which the place of an operand must be a multiple.
     template : pyopencl.array.Array or None
         What a new result on the device is like.
     """
@@ -43,6 +45,7 @@ class Plan:
         self.reduction = reduction
         self.summation = Summation(runtime, reduction)
         self.groups: tuple[Group, ...] = reduction.real_groups()
+        self.alignment = self.summation.element.itemsize
         self.template: Any = None
 
     @cached_property
@@ -59,6 +62,8 @@ class Plan:
     def only_launch(self) -> Launch | None:
         """The launch that writes a new result, where there is nothing else to do, as for few elements."""
         if self.reduction.count == 0 or self.reduction.sums == 0 or not self.direct:
+            return None
+        if any(group.strides[0] % self.alignment for group in self.reduction.layout.groups):
             return None
         launches = self.summation.launches(self.groups, self.summation.result)
         return launches[0] if len(launches) == 1 else None
