@@ -140,7 +140,20 @@ def _keep(key: tuple[Any, ...], run: Run) -> None:
 
 
 def call_of(a: Any, axis: Any, dtype: Any, out: Any, keepdims: bool, initial: Any, where: Any) -> Call:
-    """Return what backends are told about ``sum(a, axis, dtype, out, keepdims, initial, where)``."""
+    """Return what backends are told about ``sum(a, axis, dtype, out, keepdims, initial, where)``.
+
+    Raises
+    ------
+    TypeError
+        When `out` or `where` is on a CUDA device, and `a` is not: what would read them there is a silent copy.
+    """
+    from dispatch.devices import on_cuda  # not needed for `import dispatch`, which stays light
+
+    for name, array in (("out", out), ("where", where)):
+        if on_cuda(array) and not on_cuda(a):
+            raise TypeError(
+                f"{name} is a {type(array).__qualname__} on a CUDA device, and a is not; copy one to where the other is"
+            )
     given = {
         "axis": axis,
         "dtype": dtype,

@@ -86,6 +86,14 @@ def test_a_mask_or_an_out_on_the_host_is_refused():
         dispatch.sum(cuda.to_device(A), axis=0, out=np.zeros(40, np.float32))
 
 
+@pytest.mark.parametrize("backend", [None, "cpu", "cuda"])
+def test_a_mask_or_an_out_on_the_device_of_a_host_array_is_refused(backend):
+    with pytest.raises(TypeError, match="where is a DeviceNDArray on a CUDA device, and a is not; copy one to where"):
+        dispatch.sum(A, where=cuda.to_device(MASK), backend=backend)
+    with pytest.raises(TypeError, match="out is a DeviceNDArray on a CUDA device, and a is not"):
+        dispatch.sum(A, axis=0, out=cuda.to_device(np.zeros(40, np.float32)), backend=backend)
+
+
 def test_an_out_of_another_dtype_is_refused():
     with pytest.raises(TypeError, match="out is of dtype float64, and the sum is of dtype float32"):
         dispatch.sum(cuda.to_device(A), axis=0, dtype=np.float32, out=cuda.to_device(np.zeros(40)))
