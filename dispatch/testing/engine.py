@@ -122,14 +122,18 @@ class BlockEngineConformance(Conformance):
 
     @pytest.mark.parametrize("widths", [(), (2,), (5, 1), (16, 3, 16, 1)], ids=str)
     def test_combine(self, dtype: np.dtype[Any], size: tuple[int, int], widths: tuple[int, ...]) -> None:
-        """`combine` returns ``Σ X_j C_j`` for blocks and small matrices of any widths, and leaves the blocks alone."""
+        """`combine` returns ``Σ X_j C_j`` for blocks and small matrices of any widths and layouts; the blocks stay."""
         n, p = size
         engine = self.engine(n, dtype)
         wide = engine.small_dtype
         X = [random_block(n, width, dtype, seed) for seed, width in enumerate((p, *widths))]
         blocks = [engine.upload(x) for x in X]
-        for q in (1, 6, 33):
-            C = [random_block(width, q, wide, 10 + seed) for seed, width in enumerate((p, *widths))]
+        layouts = (np.ascontiguousarray, np.asfortranarray, lambda c: np.repeat(c, 2, axis=1)[:, ::2])
+        for number, q in enumerate((1, 6, 33)):
+            C = [
+                layouts[(number + seed) % 3](random_block(width, q, wide, 10 + seed))
+                for seed, width in enumerate((p, *widths))
+            ]
             combined = engine.download(engine.combine(blocks, C))
             expected = sum((x.astype(wide) @ c for x, c in zip(X, C, strict=True)), np.zeros((n, q), wide))
             terms = sum((abs(x) @ abs(c) for x, c in zip(X, C, strict=True)), np.zeros((n, q)))

@@ -79,9 +79,9 @@ class PluginConformance(Conformance):
     def test_an_operation_that_is_not_declared_is_refused(self) -> None:
         """Selection learns from `supports` that the backend lacks an operation."""
         if "sum" not in self.operations:
-            self.refused(lambda: dispatch.sum(np.ones(3), backend=self.backend))
+            self.refused(lambda: dispatch.sum(np.ones(3), backend=self.backend), "sum")
         if "eigsh" not in self.operations:
-            self.refused(lambda: dispatch.eigsh(np.eye(3), 1, backend=self.backend))
+            self.refused(lambda: dispatch.eigsh(np.eye(3), 1, backend=self.backend), "eigsh")
 
     def test_what_it_does_not_own_is_left_where_it_is(self) -> None:
         """A CUDA array of somebody else's is refused or added up where it is, never copied to the host in silence."""

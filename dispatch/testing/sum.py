@@ -74,7 +74,8 @@ class SumConformance(Conformance):
         if "sum" not in self.operations:
             pytest.skip("not declared")
         if request.param not in self.sum_dtypes:
-            self.refused(lambda: dispatch.sum(np.ones(10, request.param), backend=self.backend))
+            ones = np.ones(10, request.param)
+            self.refused(lambda: dispatch.sum(ones, backend=self.backend), f"sum of {ones.dtype}")
             pytest.skip("not declared, and refused")
         return np.dtype(str(request.param))
 
@@ -141,7 +142,7 @@ class SumConformance(Conformance):
         try:
             dispatch.sum(a, backend=self.backend)
         except dispatch.UnsupportedCallError:
-            self.refused(lambda: dispatch.sum(a, backend=self.backend))
+            self.refused(lambda: dispatch.sum(a, backend=self.backend), f"sum of {a.dtype}")
         else:
             for axis in (None, 0, 1):
                 self.check_sum(a, axis=axis)
@@ -205,7 +206,7 @@ class SumConformance(Conformance):
                 try:
                     actual = call()
                 except dispatch.UnsupportedCallError:
-                    self.refused(call)
+                    self.refused(call, name)
                     continue
                 assert "out" not in arguments or actual is arguments["out"], f"{name} is not out itself"
                 if "dtype" in arguments:

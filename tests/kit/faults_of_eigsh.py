@@ -8,7 +8,7 @@ import scipy.linalg
 from scipy.sparse import csr_array, issparse
 from scipy.sparse.linalg import LinearOperator
 
-from dispatch.solvers import EigshInfo, EigshResult, NoConvergence
+from dispatch.solvers import EigshInfo, EigshResult, Iteration, NoConvergence
 from tests.kit.fault import Copy, fault
 
 
@@ -72,6 +72,27 @@ class NormalizedWithoutM(Eigsh):
         return with_pairs(result, result.eigenvalues, v / np.linalg.norm(v, axis=0))
 
 
+@fault("test_generalized", among="d")
+class NormalizedWithoutDenseM(Eigsh):
+    """Vectors of a generalized problem have norm one where `M` is dense."""
+
+    def after(self, problem, result):
+        if not isinstance(problem.M, np.ndarray):
+            return result
+        v = result.eigenvectors
+        return with_pairs(result, result.eigenvalues, v / np.linalg.norm(v, axis=0))
+
+
+@fault("test_at_a_shift")
+class VectorsAtAShiftInAnotherOrder(Eigsh):
+    """With `sigma`, vectors are not in the order of the values."""
+
+    def after(self, problem, result):
+        if problem.sigma is None:
+            return result
+        return with_pairs(result, result.eigenvalues, result.eigenvectors[:, ::-1])
+
+
 @fault("test_multiple_eigenvalues", among="SA")
 class SkewInsideClusters(Eigsh):
     """Vectors of one multiple eigenvalue are not orthogonal."""
@@ -99,6 +120,22 @@ class OneOfEachCluster(Eigsh):
         return EigshResult(w[keep], v[:, keep], info)
 
 
+@fault("test_multiple_eigenvalues", among="LA")
+class TopmostOnce(Eigsh):
+    """The largest eigenvalue is found once, however often it is there."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, k=problem.k + 1) if problem.which == "LA" else problem
+
+    def after(self, problem, result):
+        if problem.which != "LA":
+            return result
+        w, v, norms = result.eigenvalues, result.eigenvectors, result.info.residual_norms
+        twice = w[-1] - w[-2] <= 1e-10 * abs(w[-1])
+        keep = np.r_[: problem.k - 1, problem.k] if twice else np.r_[1 : problem.k + 1]
+        return EigshResult(w[keep], v[:, keep], dataclasses.replace(result.info, residual_norms=norms[keep]))
+
+
 @fault("test_few_and_nearly_all", among="40")
 class FortyAtMost(Eigsh):
     """No more than 32 pairs are found."""
@@ -124,12 +161,40 @@ class ResidualsNotReported(Eigsh):
         return with_info(result, residual_norms=np.ones(problem.k))
 
 
+@fault("test_generalized", among="d")
+class ResidualsWithoutM(Eigsh):
+    """Residual norms of a generalized problem are computed without `M`."""
+
+    def after(self, problem, result):
+        if problem.M is None:
+            return result
+        v = result.eigenvectors
+        return with_info(result, residual_norms=np.linalg.norm(problem.A @ v - v * result.eigenvalues, axis=0))
+
+
+@fault("test_a_tolerance_is_kept")
+class IterationsNotCounted(Eigsh):
+    """``info.iterations`` is zero."""
+
+    def after(self, problem, result):
+        return with_info(result, iterations=0)
+
+
 @fault("test_a_tolerance_is_kept")
 class ResidualsATenth(Eigsh):
     """Residual norms are reported a tenth of what they are."""
 
     def after(self, problem, result):
         return with_info(result, residual_norms=result.info.residual_norms / 10)
+
+
+@fault("test_every_arithmetic_and_end", among="f-LA")
+class ValuesAloneInDoublePrecision(Eigsh):
+    """Without vectors, values of single precision come back in double."""
+
+    def after(self, problem, result):
+        values = result.eigenvalues
+        return with_pairs(result, values if problem.return_eigenvectors else values.astype(float), result.eigenvectors)
 
 
 @fault("test_every_arithmetic_and_end", among="d-SA")
@@ -206,12 +271,69 @@ class NoConvergenceSwallowed(Eigsh):
             return error.approximations
 
 
+class NoConvergenceOf(Eigsh):
+    """A copy that changes what `NoConvergence` carries."""
+
+    def eigsh(self, problem, *, device):
+        try:
+            return super().eigsh(problem, device=device)
+        except NoConvergence as error:
+            found = error.approximations
+            accurate = np.isin(found.eigenvalues, error.eigenvalues)
+            raise NoConvergence(str(error), *self.carried(found, accurate)) from None
+
+
+@fault("test_no_convergence_is_an_error_with_what_converged")
+class NoConvergenceWithoutPairs(NoConvergenceOf):
+    """`NoConvergence` carries none of the pairs that converged."""
+
+    def carried(self, found, accurate):
+        return found, np.zeros_like(accurate)
+
+
+@fault("test_no_convergence_is_an_error_with_what_converged")
+class NoConvergenceWithZeros(NoConvergenceOf):
+    """`NoConvergence` carries zeros and unit vectors."""
+
+    def carried(self, found, accurate):
+        w, v = found.eigenvalues, found.eigenvectors
+        return with_pairs(found, np.zeros_like(w), np.eye(*v.shape, dtype=v.dtype)), np.ones_like(accurate)
+
+
+@fault("test_no_convergence_is_an_error_with_what_converged")
+class NoConvergenceWithAll(NoConvergenceOf):
+    """`NoConvergence` carries pairs that did not converge."""
+
+    def carried(self, found, accurate):
+        return found, np.ones_like(accurate)
+
+
+@fault("test_no_convergence_is_an_error_with_what_converged")
+class NoConvergenceInAnotherOrder(NoConvergenceOf):
+    """`NoConvergence` carries vectors that are not in the order of its values."""
+
+    def carried(self, found, accurate):
+        v = found.eigenvectors.copy()
+        v[:, accurate] = v[:, accurate][:, ::-1]
+        return with_pairs(found, found.eigenvalues, v), accurate
+
+
 @fault("test_no_convergence_is_an_error_with_what_converged")
 class MaxiterIgnored(Eigsh):
     """`maxiter` has no effect."""
 
     def before(self, problem):
         return dataclasses.replace(problem, maxiter=None, preconditioner="auto")
+
+
+@fault("test_tiny")
+class Endless(Eigsh):
+    """Iterations have no end."""
+
+    def eigsh(self, problem, *, device):
+        state = Iteration(0, np.zeros(problem.k), np.ones(problem.k), 0, 0)
+        while not problem.callback(state):
+            pass
 
 
 @fault("test_any_scale")
@@ -231,6 +353,31 @@ class MassIgnored(Eigsh):
 
     def before(self, problem):
         return dataclasses.replace(problem, M=None)
+
+
+@fault("test_generalized", among="d")
+class MassIgnoredButForTheLowest(Eigsh):
+    """`M` has an effect with ``which="SA"`` alone."""
+
+    def before(self, problem):
+        ignored = problem.which != "SA" and problem.sigma is None
+        return dataclasses.replace(problem, M=None if ignored else problem.M)
+
+
+@fault("test_generalized", among="D")
+class MassIgnoredAtAShift(Eigsh):
+    """`M` has no effect with `sigma`."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, M=problem.M if problem.sigma is None else None)
+
+
+@fault("test_generalized", among="D")
+class DenseMassIgnored(Eigsh):
+    """A dense `M` has no effect."""
+
+    def before(self, problem):
+        return dataclasses.replace(problem, M=None if isinstance(problem.M, np.ndarray) else problem.M)
 
 
 @fault("test_at_a_shift")
@@ -336,6 +483,26 @@ class MassScaled(Eigsh):
     def after(self, problem, result):
         if problem.M is not None:
             problem.M.data *= 2
+        return result
+
+
+@fault("test_dense_matrices_and_operators")
+class DenseMatrixScaled(Eigsh):
+    """A dense `A` is scaled in place."""
+
+    def after(self, problem, result):
+        if isinstance(problem.A, np.ndarray):
+            problem.A[...] *= 2
+        return result
+
+
+@fault("test_generalized", among="d")
+class DenseMassScaled(Eigsh):
+    """A dense `M` is scaled in place."""
+
+    def after(self, problem, result):
+        if isinstance(problem.M, np.ndarray):
+            problem.M[...] *= 2
         return result
 
 

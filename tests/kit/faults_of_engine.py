@@ -166,6 +166,14 @@ class CombineInPlace(CpuEngine):
         return result
 
 
+@fault("test_combine", among="float64")
+class CombineOfColumns(CpuEngine):
+    """`combine` reads coefficients in columns as if they were in rows."""
+
+    def combine(self, blocks, coefficients):
+        return super().combine(blocks, [np.ravel(c, "K").reshape(np.shape(c)) for c in coefficients])
+
+
 @fault("test_combine_takes_one_block_twice")
 class CombineEachBlockOnce(CpuEngine):
     """`combine` counts a block once that stands in two places."""

@@ -98,6 +98,22 @@ def test_the_kit_finds(name, monkeypatch, installed):
         assert passes_unmodified(outcomes.failed[0].partition("::")[2])
 
 
+def test_what_is_accepted_without_a_declaration_is_named(monkeypatch):
+    monkeypatch.setattr(fault, "DECLARED", {"eigsh_dtypes": "d", "sum_dtypes": "d"})
+    with dispatch.register(fault.Copy()):
+        messages = run_kit([place_of("test_every_arithmetic_and_end")], "f-SA").messages
+        messages += run_kit([place_of("test_every_axis")], "float32").messages
+    advice = "is not declared, but accepted: declare it, or let `supports` refuse it with a reason"
+    assert f"eigsh of float32 {advice}" in messages[0]
+    assert f"sum of float32 {advice}" in messages[1]
+
+
+def test_a_solver_that_goes_on_for_ever_is_stopped():
+    with dispatch.register(fault.FAULTS["Endless"].backend()):
+        messages = run_kit([place_of("test_tiny")]).messages
+    assert "eigsh has not converged in 250 iterations, expected far fewer" in messages[0]
+
+
 def test_the_page_lists_every_fault():
     rows = [f"| {found.what} | {', '.join(f'`{test}`' for test in found.tests)} |" for found in fault.FAULTS.values()]
     table = "\n".join(["| fault | found by |", "|---|---|", *rows]) + "\n"
