@@ -48,6 +48,17 @@ def assert_near(what: str, actual: Any, expected: Any, allowed: Any) -> None:
     )
 
 
+def assert_same(what: str, actual: Any, expected: Any) -> None:
+    """Assert that a result is equal to what is expected, in the signs of zeros and in the part that is NaN as well."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape, f"{what} has shape {actual.shape}, expected {expected.shape}"
+    for part in ("real", "imag") if expected.dtype.kind == "c" else ("real",):
+        found, right = getattr(actual, part), getattr(expected, part)
+        signs = (right != 0) | (np.signbit(found) == np.signbit(right))
+        same = ((found == right) & signs) | (np.isnan(found) & np.isnan(right))
+        assert same.all(), f"{what} is {actual.tolist()}, expected {expected.tolist()}"
+
+
 def _wrong(actual: NDArray[Any], expected: NDArray[Any], allowed: NDArray[Any]) -> NDArray[np.bool_]:
     with np.errstate(all="ignore"):
         return np.asarray(~(abs(actual - expected) <= allowed))

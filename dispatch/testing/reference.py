@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ACCUMULATOR = {"e": "f", "f": "f", "F": "f", "d": "d", "D": "d"}
-"""The real type whose precision the contract grants each type of elements: float16 accumulates wider."""
+ACCUMULATOR = {"e": "f", "f": "d", "F": "d", "d": "d", "D": "d"}
+"""The real type whose precision the contract grants each type of elements: what is narrow accumulates wider."""
 
 
 def exact_sum(a: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> NDArray[Any]:
@@ -23,11 +23,15 @@ def exact_sum(a: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> NDA
     kept = [i for i in range(a.ndim) if i not in axes]
     shape = [a.shape[i] for i in kept]
     groups = a.transpose(*kept, *axes).reshape(math.prod(shape), math.prod(a.shape[i] for i in axes))
-    return np.array([math.fsum(group) for group in groups.astype(np.float64)], np.float64).reshape(shape)
+    return np.array([math.fsum(group) for group in groups.astype(np.float64).tolist()], np.float64).reshape(shape)
 
 
-def allowed_error(a: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> NDArray[np.float64]:
+def allowed_error(
+    a: NDArray[Any], axis: int | tuple[int, ...] | None = None, *, has_double: bool = True
+) -> NDArray[np.float64]:
     """Return how far each sum over `axis` may be from the exact one: the bound of pairwise summation, and a rounding.
+
+    What has no double precision adds float32 in float32. Whatever has it adds float32 in float64 and rounds once.
 
     N. J. Higham, "The accuracy of floating point summation", SIAM J. Sci. Comput. 14 (1993), section 3: pairwise
     summation is off by at most ``log2(n) u Σ|x|``. The constant allows for short runs that are added in order.
@@ -35,11 +39,14 @@ def allowed_error(a: NDArray[Any], axis: int | tuple[int, ...] | None = None) ->
     axes = _normalized(axis, a.ndim)
     count = math.prod(a.shape[i] for i in axes)
     sizes = exact_sum(abs(a.real), axes) + (exact_sum(abs(a.imag), axes) if a.dtype.kind == "c" else 0.0)
-    unit = float(np.finfo(ACCUMULATOR[a.dtype.char]).eps) / 2
-    rounding = float(np.finfo(a.dtype).eps) / 2 * abs(exact_sum(a, axes)) * 2 + float(
-        np.finfo(a.dtype).smallest_subnormal
-    )
+    unit = unit_roundoff(ACCUMULATOR[a.dtype.char] if has_double else np.float32)
+    rounding = unit_roundoff(a.dtype) * abs(exact_sum(a, axes)) + float(np.finfo(a.dtype).smallest_subnormal)
     return np.asarray((math.log2(count + 1) + 20) * unit * sizes + rounding)
+
+
+def unit_roundoff(dtype: Any) -> float:
+    """Return the largest relative error of one rounding to a dtype."""
+    return float(np.finfo(dtype).eps) / 2
 
 
 def _normalized(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:

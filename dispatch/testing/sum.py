@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 import dispatch
 from dispatch.testing.base import Conformance, random_array
-from dispatch.testing.comparison import assert_near
-from dispatch.testing.reference import allowed_error, exact_sum
+from dispatch.testing.comparison import assert_near, assert_same
+from dispatch.testing.reference import allowed_error, exact_sum, unit_roundoff
 
 ALL_DTYPES = "?bBhHiIlLqQefdFD"
 
@@ -35,6 +35,7 @@ AXES: list[tuple[tuple[int, ...], Any]] = [
     ((4, 5, 6, 7), (0, 1)),
     ((4, 5, 6, 7), None),
     ((2, 3, 4, 2, 3), (0, 3)),
+    ((2, 3, 4, 2, 3, 5), (1, 4)),
     ((4, 5), ()),
     ((), None),
     ((), 0),
@@ -65,6 +66,16 @@ def _read_only(a: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+def _described(a: NDArray[Any], arguments: dict[str, Any]) -> str:
+    """Return the call in words, with what a failure may depend on and without the elements of the mask."""
+    words = [f"{name}={value!r}" for name, value in arguments.items() if name != "where"]
+    if "where" in arguments:
+        mask = arguments["where"]
+        words.append(f"where of shape {np.shape(mask)} and strides {getattr(mask, 'strides', ())}")
+    described = f"sum of {a.dtype} of shape {a.shape} and strides {a.strides}"
+    return f"{described} with {', '.join(words)}" if words else described
+
+
 class SumConformance(Conformance):
     """`dispatch.sum` on the backend under test, against `numpy.sum` and exact sums."""
 
@@ -80,32 +91,57 @@ class SumConformance(Conformance):
         return np.dtype(str(request.param))
 
     def check_sum(self, a: NDArray[Any], **arguments: Any) -> None:
-        """Assert that the sum is NumPy's in dtype, shape and value, and that the input is as it was.
+        """Assert that the sum is NumPy's in dtype, shape and value, and that array and mask are as they were.
 
         Integers are equal to the bit; finite floating-point sums as near to the exact sum as the contract says.
         """
-        call = (
-            f"sum of {a.dtype} {a.shape} with {arguments}" if "where" not in arguments else f"sum of {a.dtype} where …"
-        )
-        before = a.copy()
+        call = _described(a, arguments)
+        where = arguments.get("where", True)
+        before, marks = a.copy(), np.copy(where)
         with np.errstate(all="ignore"):  # overflow is part of the input
             expected = np.sum(a, **arguments)
             actual = dispatch.sum(a, **arguments, backend=self.backend)
         assert type(actual) is type(expected), f"{call} is a {type(actual).__name__}, not a {type(expected).__name__}"
         assert actual.dtype == expected.dtype, f"{call} has dtype {actual.dtype}, expected {expected.dtype}"
         assert actual.shape == expected.shape, f"{call} has shape {actual.shape}, expected {expected.shape}"
-        np.testing.assert_array_equal(a, before, err_msg="the input was modified")
-        finite = a.dtype.kind in "fc" and np.isfinite(a).all() and np.isfinite(expected).all()
-        if finite and arguments.keys() <= {"axis", "keepdims"}:
-            axis = arguments.get("axis")
-            exact, allowed = exact_sum(a, axis), allowed_error(a, axis)
-            found = np.asarray(actual, np.result_type(a.dtype, np.float64)).reshape(exact.shape)
-            assert_near(call, found, exact, allowed * (1 + 1e-12))
+        np.testing.assert_array_equal(a, before, err_msg=f"{call}: the input was modified")
+        np.testing.assert_array_equal(where, marks, err_msg=f"{call}: the mask was modified")
+        if expected.dtype.kind in "fc":
+            self._check_accuracy(call, actual, expected, a, **arguments)
         else:
-            # What converts, masks or adds more has no exact reference here: NumPy's own accuracy is the measure.
-            eps = float(np.finfo(expected.dtype).eps) if expected.dtype.kind in "fc" else 0.0
-            size = float(abs(a[np.isfinite(a)].astype(complex)).sum()) if a.dtype.kind in "fc" else float(a.size)
-            np.testing.assert_allclose(actual, expected, rtol=32 * eps, atol=32 * eps * size, err_msg=call)
+            np.testing.assert_array_equal(actual, expected, err_msg=call)
+
+    def _check_accuracy(
+        self,
+        call: str,
+        actual: Any,
+        expected: Any,
+        a: NDArray[Any],
+        *,
+        axis: Any = None,
+        initial: Any = 0,
+        where: Any = True,
+        **_: Any,
+    ) -> None:
+        dtype = expected.dtype
+        with np.errstate(all="ignore"):
+            elements = np.where(where, a.astype(dtype), dtype.type(0))
+            start = dtype.type(initial)
+        if np.isfinite(elements).all() and np.isfinite(expected).all():
+            sums = exact_sum(elements, axis)
+            exact = sums + start
+            allowed = allowed_error(elements, axis, has_double="d" in self.sum_dtypes)
+            if initial != 0:  # which is added last, and rounds once more
+                allowed = allowed + unit_roundoff(dtype) * abs(exact)
+            found = np.asarray(actual, exact.dtype).reshape(exact.shape)
+            assert_near(call, found, exact, allowed * (1 + 1e-12))
+            return
+        # What is not finite has no exact reference: NumPy's own accuracy is the measure, in each part by itself.
+        eps = float(np.finfo(dtype).eps)
+        size = float(abs(elements[np.isfinite(elements)].astype(complex)).sum())
+        for part in ("real", "imag"):
+            found, right = getattr(actual, part), getattr(expected, part)
+            np.testing.assert_allclose(found, right, rtol=32 * eps, atol=32 * eps * size, err_msg=call)
 
     @pytest.mark.parametrize(("shape", "axis"), AXES, ids=[f"{shape} over {axis!r}" for shape, axis in AXES])
     def test_every_axis(self, sum_dtype: np.dtype[Any], shape: tuple[int, ...], axis: Any) -> None:
@@ -133,6 +169,13 @@ class SumConformance(Conformance):
                 expected = np.sum(a, axis=axis)
                 actual = dispatch.sum(a, axis=axis, backend=self.backend)
                 assert_near(f"sum of ones of shape {a.shape} over axis {axis}", actual, expected, 0)
+
+    def test_more_than_a_million_elements(self) -> None:
+        """A long array is counted to its end, which fills no tile."""
+        if "sum" not in self.operations:
+            pytest.skip("not declared")
+        a = np.ones(2**20 + 3, min(self.sum_dtypes, key=lambda char: (char in "e?", np.dtype(char).itemsize)))
+        assert_near(_described(a, {}), dispatch.sum(a, backend=self.backend), a.size, 0)
 
     def test_the_other_byte_order(self, sum_dtype: np.dtype[Any]) -> None:
         """Elements in the byte order of other machines, such as a file holds them, are understood or refused."""
@@ -237,6 +280,18 @@ class SumConformance(Conformance):
             for axis in (None, 0, 1):
                 self.check_sum(a, axis=axis, initial=3)
                 self.check_sum(a, axis=axis, initial=wide)
+        if sum_dtype.kind not in "fc":
+            return
+        ugly = [np.nan, -np.inf, -0.0]
+        if sum_dtype.kind == "c":
+            ugly += [complex(1, np.nan), complex(-0.0, -0.0)]
+        for shape in ((30, 11), (0, 11)):
+            a = np.full(shape, -0.0, sum_dtype)
+            for initial in ugly:
+                for axis in (None, 0, 1):
+                    actual = dispatch.sum(a, axis=axis, initial=initial, backend=self.backend)
+                    expected = np.sum(a, axis=axis, initial=initial)
+                    assert_same(_described(a, {"axis": axis, "initial": initial}), actual, expected)
 
     def test_where(self, sum_dtype: np.dtype[Any]) -> None:
         """`where` chooses elements, broadcasts, and hides what it excludes, NaN or not."""
@@ -252,6 +307,7 @@ class SumConformance(Conformance):
         for layout in ("in columns", "reversed", "every second", "swapped axes"):
             for axis in (None, 0, 1):
                 self.check_sum(a, axis=axis, where=LAYOUTS[layout](masks[0]))
+                self.check_sum(LAYOUTS[layout](a), axis=axis, where=masks[0])
 
     @pytest.mark.parametrize("dtype", [None, "?", "B", "f", "d"], ids=str)
     def test_booleans_of_any_bits(self, dtype: str | None) -> None:
@@ -273,22 +329,22 @@ class SumConformance(Conformance):
             pytest.skip("not declared")
         dtype = np.dtype(char)
         info = np.finfo(dtype)
-        rows = np.zeros((8, 100), dtype)
+        rows = np.zeros((9, 100), dtype)
         rows[0, 17] = np.nan
         rows[1, 3] = np.inf
         rows[2, 3], rows[2, 99] = np.inf, -np.inf
-        rows[3] = -0.0
+        rows[3] = complex(-0.0, -0.0) if dtype.kind == "c" else -0.0
         rows[4] = info.smallest_subnormal if self.keeps_subnormals else info.tiny
         rows[5, 50], rows[5, 51] = info.max, -info.max
         rows[6] = info.max
         rows[7, ::2], rows[7, 1::2] = 1, -1
+        rows[8, 17] = complex(1, np.nan) if dtype.kind == "c" else 1
         with np.errstate(all="ignore"):
             for axis, a in ((1, rows), (0, np.ascontiguousarray(rows.T))):
                 actual, expected = dispatch.sum(a, axis=axis, backend=self.backend), np.sum(a, axis=axis)
-                np.testing.assert_array_equal(actual, expected)
-                np.testing.assert_array_equal(np.signbit(actual.real), np.signbit(expected.real))
+                assert_same(_described(a, {"axis": axis}), actual, expected)
             for row in rows:
-                np.testing.assert_array_equal(dispatch.sum(row, backend=self.backend), np.sum(row))
+                assert_same(f"sum of {row}", dispatch.sum(row, backend=self.backend), np.sum(row))
 
     @pytest.mark.parametrize("char", "efdFD")
     def test_many_equal_terms_do_not_stall(self, char: str) -> None:
@@ -301,6 +357,10 @@ class SumConformance(Conformance):
         a[0] = 1
         for array, axis in ((a, 0), (np.ascontiguousarray(a.T), 1), (a[:, :1].copy(), None)):
             self.check_sum(array, axis=axis)
+        self.check_sum(a, axis=0, where=np.arange(count)[:, None] != 7)
+        source = {"d": "f", "D": "F", "F": "D"}.get(char, "d")  # which holds the terms, too
+        if source in self.sum_dtypes:
+            self.check_sum(a.astype(source), axis=0, dtype=char)
 
     def test_the_same_input_gives_the_same_bits(self, sum_dtype: np.dtype[Any]) -> None:
         """Sums are deterministic, along every axis."""
@@ -308,6 +368,15 @@ class SumConformance(Conformance):
         for axis in (None, 0, 1):
             results = [np.asarray(dispatch.sum(a, axis=axis, backend=self.backend)).tobytes() for _ in range(5)]
             assert len(set(results)) == 1
+        part = a[:300]
+        target = "D" if sum_dtype.kind == "c" else "d"
+        more: list[dict[str, Any]] = [{"where": np.random.default_rng(1).random(part.shape) < 0.5}, {"initial": 1}]
+        more += [{"dtype": target}] if target in self.sum_dtypes else []
+        for arguments in more:
+            for axis in (None, 0, 1):
+                results = [dispatch.sum(part, axis=axis, **arguments, backend=self.backend) for _ in range(3)]
+                call = _described(part, {"axis": axis, **arguments})
+                assert len({np.asarray(result).tobytes() for result in results}) == 1, f"{call} changes"
 
     def test_device_arrays_stay_on_their_device(self, sum_dtype: np.dtype[Any]) -> None:
         """An array of the backend's own type gives one of that type, also where nobody asks for the backend."""

@@ -64,6 +64,41 @@ class HalfAccumulator(Sum):
         return as_result(np.add.accumulate(rows(a, arguments["axis"]), axis=-1)[..., -1], right)
 
 
+@fault("test_every_axis", among="float32")
+class SingleInSingle(Sum):
+    """float32 is added pairwise in float32."""
+
+    def wrong(self, a, **arguments):
+        right = self.right(a, **arguments)
+        if not only("f", a, arguments):
+            return right
+        axis = arguments["axis"]
+        in_rows = np.ascontiguousarray(rows(a, tuple(axis) if isinstance(axis, tuple) else axis))
+        return as_result(np.add.reduce(in_rows, axis=-1), right)
+
+
+@fault("test_many_equal_terms_do_not_stall")
+class OneAccumulatorWithAMask(Sum):
+    """What a mask chooses of float32 is added one element after the other in one float32."""
+
+    def wrong(self, a, **arguments):
+        right = self.right(a, **arguments)
+        if arguments["where"] is NO_VALUE or a.dtype.char != "f" or arguments["axis"] != 0:
+            return right
+        return as_result(np.add.accumulate(np.where(arguments["where"], a, np.float32(0)), axis=0)[-1], right)
+
+
+@fault("test_many_equal_terms_do_not_stall")
+class OneAccumulatorOfAnotherDtype(Sum):
+    """What is converted to float32 is added one element after the other in one float32."""
+
+    def wrong(self, a, **arguments):
+        right = self.right(a, **arguments)
+        if arguments["dtype"] is None or arguments["axis"] != 0 or right.dtype.char != "f" or not a.size:
+            return right
+        return as_result(np.add.accumulate(a.astype(np.float32), axis=0)[-1], right)
+
+
 @fault("test_every_axis", among="float64")
 class DoubleInSingle(Sum):
     """float64 is added in float32."""
@@ -91,6 +126,28 @@ class RandomOrderOfMany(Sum):
 
     def wrong(self, a, **arguments):
         if a.size > 300_000 and only("fd", a, arguments) and arguments["axis"] is None:
+            a = np.random.default_rng().permutation(a.ravel()).reshape(a.shape)
+        return self.right(a, **arguments)
+
+
+@fault("test_the_same_input_gives_the_same_bits", among="float64")
+class RandomOrderWithAMask(Sum):
+    """What a mask chooses is added in an order that changes from call to call."""
+
+    def wrong(self, a, **arguments):
+        where = arguments["where"]
+        if where is not NO_VALUE and a.dtype.kind in "fc" and arguments["axis"] is None and np.shape(where) == a.shape:
+            order = np.random.default_rng().permutation(a.size)
+            a, arguments["where"] = a.ravel()[order], np.ravel(where)[order]
+        return self.right(a, **arguments)
+
+
+@fault("test_the_same_input_gives_the_same_bits", among="float32")
+class RandomOrderOfAnotherDtype(Sum):
+    """What `dtype` converts is added in an order that changes from call to call."""
+
+    def wrong(self, a, **arguments):
+        if arguments["dtype"] is not None and a.dtype.kind in "fc" and arguments["axis"] is None:
             a = np.random.default_rng().permutation(a.ravel()).reshape(a.shape)
         return self.right(a, **arguments)
 
@@ -169,6 +226,14 @@ class LastOfLongRowsDropped(LongRows):
     is_cut = staticmethod(lambda n: n > 300_000)
 
 
+@fault("test_more_than_a_million_elements")
+class LastOfAMillionDropped(Sum):
+    """The last of more than 1048576 elements is not counted."""
+
+    def wrong(self, a, **arguments):
+        return self.right(a[:-1] if a.ndim == 1 and a.size > 2**20 else a, **arguments)
+
+
 @fault("test_every_element_counts_once", among="float32")
 class LastOfFullTilesDropped(LongRows):
     """The last element of a row of a multiple of 4096 elements above 100000 is not counted."""
@@ -200,6 +265,14 @@ class FiveDimensions(Sum):
 
     def wrong(self, a, **arguments):
         return self.right(a.swapaxes(0, -1).reshape(a.shape) if a.ndim >= 5 else a, **arguments)
+
+
+@fault("test_every_axis", among="float32")
+class SixDimensions(Sum):
+    """The first and the last of six axes or more are mixed up."""
+
+    def wrong(self, a, **arguments):
+        return self.right(a.swapaxes(0, -1).reshape(a.shape) if a.ndim >= 6 else a, **arguments)
 
 
 @fault("test_every_layout", among="float64")
@@ -278,6 +351,17 @@ class NansSwallowed(Sum):
 
     def wrong(self, a, **arguments):
         return self.right(np.nan_to_num(a, nan=0.0, posinf=np.inf, neginf=-np.inf), **arguments)
+
+
+@fault("test_ugly_values")
+class NansInBothParts(Sum):
+    """Where the imaginary part is NaN, the real part is, too."""
+
+    def wrong(self, a, **arguments):
+        right = self.right(a, **arguments)
+        if not only("FD", a, arguments):
+            return right
+        return as_result(np.where(np.isnan(right), complex(np.nan, np.nan), right), right)
 
 
 @fault("test_ugly_values")
@@ -596,6 +680,22 @@ class InitialIn32Bits(Initial):
         return (initial + 2**31) % 2**32 - 2**31 if isinstance(initial, int) else initial
 
 
+@fault("test_from_an_initial_value", among="float64")
+class InitialNanSwallowed(Initial):
+    """An `initial` of NaN counts as zero."""
+
+    def changed(self, initial):
+        return 0 if np.isnan(initial) else initial
+
+
+@fault("test_from_an_initial_value", among="float64")
+class InitialWithoutItsSign(Initial):
+    """An `initial` of negative zero is taken for a positive one."""
+
+    def changed(self, initial):
+        return initial + 0 if initial == 0 else initial
+
+
 @fault("test_where")
 class MaskIgnored(Sum):
     """`where` has no effect."""
@@ -652,6 +752,29 @@ class MaskBackwards(Mask):
 
     def changed(self, where):
         return where[::-1] if where.strides[0] < 0 else where
+
+
+@fault("test_where", among="float64")
+class MaskTheWrongWay(Sum):
+    """Where an array has a negative stride, the mask is read backwards, too."""
+
+    def wrong(self, a, **arguments):
+        where = arguments["where"]
+        if a.ndim == 2 and a.strides[0] < 0 and isinstance(where, np.ndarray) and where.ndim == 2:
+            arguments["where"] = where[::-1]
+        return self.right(a, **arguments)
+
+
+@fault("test_where", among="float64")
+class MaskModified(Sum):
+    """The caller's mask is inverted in place."""
+
+    def wrong(self, a, **arguments):
+        result = self.right(a, **arguments)
+        where = arguments["where"]
+        if isinstance(where, np.ndarray) and where.flags.writeable:
+            np.logical_not(where, out=where)
+        return result
 
 
 @fault("test_where", among="float64")
