@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ACCUMULATOR = {"e": "f", "f": "d", "F": "d", "d": "d", "D": "d"}
-"""The real type whose precision the contract grants each type of elements: what is narrow accumulates wider."""
-
 
 def exact_sum(a: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> NDArray[Any]:
     """Return the sum of finite floating-point elements, each result correctly rounded to double precision.
@@ -26,22 +23,26 @@ def exact_sum(a: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> NDA
     return np.array([math.fsum(group) for group in groups.astype(np.float64).tolist()], np.float64).reshape(shape)
 
 
-def allowed_error(
-    a: NDArray[Any], axis: int | tuple[int, ...] | None = None, *, has_double: bool = True
-) -> NDArray[np.float64]:
-    """Return how far each sum over `axis` may be from the exact one: the bound of pairwise summation, and a rounding.
+def allowed_error(a: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> NDArray[np.float64]:
+    """Return how far each sum over `axis` may be from the exact one: what its additions may cost, and one rounding.
 
-    What has no double precision adds float32 in float32. Whatever has it adds float32 in float64 and rounds once.
-
-    N. J. Higham, "The accuracy of floating point summation", SIAM J. Sci. Comput. 14 (1993), section 3: pairwise
-    summation is off by at most ``log2(n) u Σ|x|``. The constant allows for short runs that are added in order.
+    float64 has the bound of pairwise summation, which is off by at most ``log2(n) u Σ|x|`` (N. J. Higham, "The accuracy
+    of floating point summation", SIAM J. Sci. Comput. 14 (1993), section 3); the constant allows for short runs that
+    are added in order. Narrower types accumulate wider: only in such a run are there roundings to float32, so that
+    their number does not grow with that of the elements.
     """
     axes = _normalized(axis, a.ndim)
     count = math.prod(a.shape[i] for i in axes)
-    sizes = exact_sum(abs(a.real), axes) + (exact_sum(abs(a.imag), axes) if a.dtype.kind == "c" else 0.0)
-    unit = unit_roundoff(ACCUMULATOR[a.dtype.char] if has_double else np.float32)
+    sizes = sum_of_sizes(a, axes)
+    wide = a.dtype.char in "dD"
+    additions = (math.log2(count + 1) + 20) * unit_roundoff(np.float64) if wide else 16 * unit_roundoff(np.float32)
     rounding = unit_roundoff(a.dtype) * abs(exact_sum(a, axes)) + float(np.finfo(a.dtype).smallest_subnormal)
-    return np.asarray((math.log2(count + 1) + 20) * unit * sizes + rounding)
+    return np.asarray(additions * sizes + rounding)
+
+
+def sum_of_sizes(a: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> NDArray[np.float64]:
+    """Return ``Σ|x|`` over `axis`, where the size of a complex number is that of both its parts."""
+    return np.asarray(exact_sum(abs(a.real), axis) + (exact_sum(abs(a.imag), axis) if a.dtype.kind == "c" else 0.0))
 
 
 def unit_roundoff(dtype: Any) -> float:

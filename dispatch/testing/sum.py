@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import dispatch
 from dispatch.testing.base import Conformance, random_array
 from dispatch.testing.comparison import assert_near, assert_same
-from dispatch.testing.reference import allowed_error, exact_sum, unit_roundoff
+from dispatch.testing.reference import allowed_error, exact_sum, sum_of_sizes, unit_roundoff
 
 ALL_DTYPES = "?bBhHiIlLqQefdFD"
 
@@ -130,7 +130,7 @@ class SumConformance(Conformance):
         if np.isfinite(elements).all() and np.isfinite(expected).all():
             sums = exact_sum(elements, axis)
             exact = sums + start
-            allowed = allowed_error(elements, axis, has_double="d" in self.sum_dtypes)
+            allowed = allowed_error(elements, axis)
             if initial != 0:  # which is added last, and rounds once more
                 allowed = allowed + unit_roundoff(dtype) * abs(exact)
             found = np.asarray(actual, exact.dtype).reshape(exact.shape)
@@ -282,7 +282,7 @@ class SumConformance(Conformance):
                 self.check_sum(a, axis=axis, initial=wide)
         if sum_dtype.kind not in "fc":
             return
-        ugly = [np.nan, -np.inf, -0.0]
+        ugly: list[complex] = [np.nan, -np.inf, -0.0]
         if sum_dtype.kind == "c":
             ugly += [complex(1, np.nan), complex(-0.0, -0.0)]
         for shape in ((30, 11), (0, 11)):
@@ -361,6 +361,20 @@ class SumConformance(Conformance):
         source = {"d": "f", "D": "F", "F": "D"}.get(char, "d")  # which holds the terms, too
         if source in self.sum_dtypes:
             self.check_sum(a.astype(source), axis=0, dtype=char)
+
+    @pytest.mark.parametrize("char", "fF")
+    def test_single_precision_is_accumulated_wider(self, char: str) -> None:
+        """The halves of many elements cancel: rounded to float32, each would be off by more than all the rest."""
+        if "sum" not in self.operations or char not in self.sum_dtypes:
+            pytest.skip("not declared")
+        values = np.random.default_rng(0).uniform(1, 2, (2**16, 5))
+        values[2**15 :] *= -1
+        a = np.asarray(values + 1j * values[::-1] if char == "F" else values, char)
+        for array, axis in ((a, 0), (np.ascontiguousarray(a.T), 1), (a[:, 0].copy(), None)):
+            exact, sizes = exact_sum(array, axis), sum_of_sizes(array, axis)
+            actual = dispatch.sum(array, axis=axis, backend=self.backend)
+            allowed = unit_roundoff(char) * (abs(exact) + sizes / 16)  # float32 throughout: 0.15 to 0.9 of the sizes
+            assert_near(_described(array, {"axis": axis}), actual, exact, allowed)
 
     def test_the_same_input_gives_the_same_bits(self, sum_dtype: np.dtype[Any]) -> None:
         """Sums are deterministic, along every axis."""

@@ -64,7 +64,7 @@ class HalfAccumulator(Sum):
         return as_result(np.add.accumulate(rows(a, arguments["axis"]), axis=-1)[..., -1], right)
 
 
-@fault("test_every_axis", among="float32")
+@fault("test_single_precision_is_accumulated_wider")
 class SingleInSingle(Sum):
     """float32 is added pairwise in float32."""
 
