@@ -138,3 +138,15 @@ def test_repeated_complex_infinities_keep_their_parts_apart(value, dtype):
         np.testing.assert_array_equal(dispatch.sum(a, **arguments), np.sum(a, **arguments))
         outs = [np.zeros(np.shape(np.sum(a, **arguments)), np.float32) for _ in range(2)]
         np.testing.assert_array_equal(dispatch.sum(a, out=outs[0], **arguments), np.sum(a, out=outs[1], **arguments))
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("order", ["CF", "FC", "FF"])
+@pytest.mark.parametrize("dtype", ["e", "f", "F", "D"])
+def test_few_elements_and_a_mask_in_another_order(dtype, order):
+    rng = np.random.default_rng(0)
+    a = rng.integers(-9, 9, (30, 110)).astype(dtype, order=order[0])
+    mask = np.asarray(rng.random(a.shape) < 0.5, order=order[1])
+    for axis in (None, 0, 1):
+        actual = dispatch.sum(a, axis=axis, where=mask, backend="cpu")
+        np.testing.assert_array_equal(actual, np.sum(a, axis=axis, where=mask), err_msg=f"{axis=}")

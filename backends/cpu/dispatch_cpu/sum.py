@@ -69,7 +69,7 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
             return _by_few(few) if out is None else _by_few_into(few, out, result)
         return _finishing(_by_few(few), elements.dtype, result)
     if few is not None and elements.where.shape == a.shape:
-        add = _by_few_masked(few, _NOTHING[a.dtype.char])
+        add = _by_few_masked(few, _NOTHING[a.dtype.char], in_columns=a.flags.fnc)
     elif (route := plan_route(a, elements)) is not None:
         add = _by_kernel(route)
     elif elements.dtype.kind in "iu" and not is_masked and a.dtype.kind in "biu":
@@ -129,7 +129,11 @@ def _by_few_into(few: FewSums, out: NDArray[Any], result: np.dtype[Any]) -> Run:
     return _finishing(_by_few(few), result, result)
 
 
-def _by_few_masked(few: FewSums, nothing: NDArray[Any]) -> Run:
+def _by_few_masked(few: FewSums, nothing: NDArray[Any], *, in_columns: bool) -> Run:
+    if in_columns:  # where array and mask disagree, `numpy.where` returns rows, and `few` is for arrays like `a`
+        return lambda a, _axis, _dtype, _out, _keepdims, _initial, where: few.take(
+            np.where(np.transpose(where), a.T, nothing).T
+        )
     return lambda a, _axis, _dtype, _out, _keepdims, _initial, where: few.take(np.where(where, a, nothing))
 
 
