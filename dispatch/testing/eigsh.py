@@ -13,6 +13,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator, splu
 
 import dispatch
 from dispatch.testing.base import Conformance
+from dispatch.testing.capabilities import small_call
 from dispatch.testing.comparison import assert_near
 from dispatch.testing.matrices import components, laplacian, random_symmetric
 
@@ -263,6 +264,17 @@ class EigshConformance(Conformance):
         first, second = (self.eigsh(A, 4, which="SA", rng=3) for _ in range(2))
         np.testing.assert_array_equal(first[0], second[0])
         np.testing.assert_array_equal(first[1], second[1])
+
+    def test_every_further_device_has_eigenpairs(self) -> None:
+        """Devices after the first one solve the same, in every arithmetic that they support."""
+        if "eigsh" not in self.operations or len(self.devices()) == 1:
+            pytest.skip("not declared, or one device alone")
+        A, spectrum = laplacian(self.grid, self.grid + 1)
+        for device in self.devices()[1:]:
+            for char in self.eigsh_dtypes:
+                if self.the_backend().supports(small_call("eigsh", np.eye(3, dtype=char)), device) is True:
+                    w, v = dispatch.eigsh(A.astype(char), 3, which="SA", backend=device.name)
+                    check_pairs(A, w, v, spectrum, "SA")
 
     def test_inputs_are_not_modified(self) -> None:
         """Neither the matrices nor the start vectors; dense matrices, the tests that have some."""

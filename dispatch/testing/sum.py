@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import random
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import dispatch
+from dispatch.operations.call import describe
 from dispatch.testing.base import Conformance, random_array
 from dispatch.testing.comparison import assert_near, assert_same
 from dispatch.testing.reference import allowed_error, exact_sum, sum_of_sizes, unit_roundoff
@@ -90,17 +94,18 @@ class SumConformance(Conformance):
             pytest.skip("not declared, and refused")
         return np.dtype(str(request.param))
 
-    def check_sum(self, a: NDArray[Any], **arguments: Any) -> None:
+    def check_sum(self, a: NDArray[Any], on: str = "", **arguments: Any) -> None:
         """Assert that the sum is NumPy's in dtype, shape and value, and that array and mask are as they were.
 
-        Integers are equal to the bit; finite floating-point sums as near to the exact sum as the contract says.
+        Integers are equal to the bit; finite floating-point sums as near to the exact sum as the contract says. It runs
+        on the device `on`, by default on the first.
         """
-        call = _described(a, arguments)
+        call = _described(a, arguments) + (f" on {on}" if on else "")
         where = arguments.get("where", True)
         before, marks = a.copy(), np.copy(where)
         with np.errstate(all="ignore"):  # overflow is part of the input
             expected = np.sum(a, **arguments)
-            actual = dispatch.sum(a, **arguments, backend=self.backend)
+            actual = dispatch.sum(a, **arguments, backend=on or self.backend)
         assert type(actual) is type(expected), f"{call} is a {type(actual).__name__}, not a {type(expected).__name__}"
         assert actual.dtype == expected.dtype, f"{call} has dtype {actual.dtype}, expected {expected.dtype}"
         assert actual.shape == expected.shape, f"{call} has shape {actual.shape}, expected {expected.shape}"
@@ -402,6 +407,44 @@ class SumConformance(Conformance):
                 actual = dispatch.sum(array, axis=axis)
                 assert isinstance(actual, type(array))
                 np.testing.assert_array_equal(self.to_host(actual), expected, strict=True)
+
+    def test_it_leaves_the_process_alone(self, sum_dtype: np.dtype[Any], capfd: pytest.CaptureFixture[str]) -> None:
+        """A sum prints nothing, and changes neither NumPy's handling of errors nor random numbers nor the environment.
+
+        What compilers and drivers say is no different: a program's output is the program's.
+        """
+        a = random_array(sum_dtype, (30, 11))
+
+        def state() -> dict[str, Any]:
+            return {
+                "np.geterr()": np.geterr(),
+                "np.random": [str(part) for part in np.random.get_state()],
+                "random": random.getstate(),
+                "os.environ": dict(os.environ),
+                "warnings.filters": list(warnings.filters),
+            }
+
+        before = state()
+        capfd.readouterr()
+        for axis in (None, 0, 1):
+            dispatch.sum(a, axis=axis, backend=self.backend)
+        printed = capfd.readouterr()
+        assert (printed.out, printed.err) == ("", ""), "a sum prints"
+        after = state()
+        changed = [name for name in before if before[name] != after[name]]
+        assert not changed, f"a sum changes {', '.join(changed)}"
+
+    def test_every_further_device(self) -> None:
+        """Devices after the first one compute the same, in every dtype that they support."""
+        if "sum" not in self.operations or len(self.devices()) == 1:
+            pytest.skip("not declared, or one device alone")
+        for device in self.devices()[1:]:
+            for char in self.sum_dtypes:
+                a = random_array(char, (300, 40))
+                for axis in (None, 0, 1):
+                    call = describe("sum", a, {} if axis is None else {"axis": axis})
+                    if self.the_backend().supports(call, device) is True:
+                        self.check_sum(a, axis=axis, on=device.name)
 
     def test_bad_arguments_raise_what_numpy_raises(self) -> None:
         """The same type of error, and no number."""

@@ -19,7 +19,7 @@ class Copy(CpuBackend):
     engine = CpuEngine
 
     def probe(self):
-        return (dispatch.Device("copy:0", "cpu", "a copy of cpu:0"),)
+        return tuple(dispatch.Device(f"copy:{index}", "cpu", "a copy of cpu:0") for index in range(2))
 
     # Its own plans of sums would go round the `sum` that a fault replaces.
     prepare_sum = dispatch.Backend.prepare_sum

@@ -1,5 +1,6 @@
 """Faults of `sum`."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -891,6 +892,53 @@ class ReadOnlyResults(Sum):
         if isinstance(result, np.ndarray) and arguments["out"] is None:
             result.setflags(write=False)
         return result
+
+
+@fault("test_it_leaves_the_process_alone", among="float64")
+class TalkativeSum(Sum):
+    """`sum` prints."""
+
+    def wrong(self, a, **arguments):
+        print("adding up")  # noqa: T201
+        return self.right(a, **arguments)
+
+
+@fault("test_it_leaves_the_process_alone", among="float64")
+class ErrorsSilenced(Sum):
+    """`sum` leaves NumPy's handling of errors changed."""
+
+    def wrong(self, a, **arguments):
+        np.seterr(invalid="ignore")
+        return self.right(a, **arguments)
+
+
+@fault("test_it_leaves_the_process_alone", among="float64")
+class RandomNumbersReseeded(Sum):
+    """`sum` seeds NumPy's random numbers."""
+
+    def wrong(self, a, **arguments):
+        np.random.seed(0)
+        return self.right(a, **arguments)
+
+
+@fault("test_every_further_device")
+class SecondDeviceWrong(Copy):
+    """The second device adds one to each sum."""
+
+    def sum(self, a, axis, dtype, out, keepdims, initial, where, *, device):
+        result = super().sum(a, axis, dtype, out, keepdims, initial, where, device=device)
+        return result if device.name == "copy:0" else result + result.dtype.type(1)
+
+
+@fault("test_every_further_device_has_eigenpairs")
+class SecondDeviceSolvesAnother(Copy):
+    """The second device's eigenvalues are those of another matrix."""
+
+    def eigsh(self, problem, *, device):
+        result = super().eigsh(problem, device=device)
+        if device.name == "copy:0":
+            return result
+        return dataclasses.replace(result, eigenvalues=result.eigenvalues + 1)
 
 
 # Errors
