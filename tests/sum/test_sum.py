@@ -150,3 +150,9 @@ def test_few_elements_and_a_mask_in_another_order(dtype, order):
     for axis in (None, 0, 1):
         actual = dispatch.sum(a, axis=axis, where=mask, backend="cpu")
         np.testing.assert_array_equal(actual, np.sum(a, axis=axis, where=mask), err_msg=f"{axis=}")
+
+
+@pytest.mark.parametrize("char", "bBhHiIqQ")
+def test_a_float_that_an_integer_out_does_not_hold_is_cast(char):
+    a = np.array([-171, 0], np.float32)
+    assert dispatch.sum(a, out=np.zeros((), char), backend="cpu") == np.sum(a, out=np.zeros((), char))

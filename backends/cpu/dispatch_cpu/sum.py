@@ -166,7 +166,7 @@ def _finishing(add: Run, operation: np.dtype[Any], result: np.dtype[Any]) -> Run
             total = np.add(total, start) if is_integer else total + start  # of integers, the first wraps in silence
         if out is not None:
             try:
-                if is_integer:
+                if is_integer or out.dtype.kind in "iu":
                     np.copyto(out, total, casting="unsafe")  # assignment would refuse those that do not fit
                 else:
                     out[...] = total

@@ -62,9 +62,9 @@ typedef VECTOR(RESULT, LANES) LOOSE_RESULTS __attribute__((aligned(sizeof(RESULT
 
 // A boolean counts once, whatever bits are set in its byte.
 #if TRUTH
-#define COUNTED(v) min(v, (uchar)1)
+#define COUNTED(v, type) min(v, (type)(1))
 #else
-#define COUNTED(v) (v)
+#define COUNTED(v, type) (v)
 #endif
 
 // Where to read: elements, and the mask, which may be absent; strides of both in elements.
@@ -92,9 +92,9 @@ inline ACC element(PLACE place)
 #if HALF
     return (ACC)vload_half(0, place.a);
 #elif defined(OP)
-    return (ACC)(OP)COUNTED(place.a[0]);
+    return (ACC)(OP)COUNTED(place.a[0], uchar);
 #else
-    return (ACC)COUNTED(place.a[0]);
+    return (ACC)COUNTED(place.a[0], uchar);
 #endif
 }
 
@@ -112,9 +112,9 @@ inline SUMS elements(PLACE place, STRIDE lane)
     VECTOR(T, LANES) v = GATHER(T, place.a, lane.a);
 #endif
 #ifdef OP
-    SUMS x = CONVERT_TO(ACC)(CONVERT_TO(OP)(COUNTED(v)));
+    SUMS x = CONVERT_TO(ACC)(CONVERT_TO(OP)(COUNTED(v, VECTOR(uchar, LANES))));
 #else
-    SUMS x = CONVERT_TO(ACC)(COUNTED(v));
+    SUMS x = CONVERT_TO(ACC)(COUNTED(v, VECTOR(uchar, LANES)));
 #endif
 #endif
 #if MASKED
