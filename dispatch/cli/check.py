@@ -17,7 +17,7 @@ from dispatch.cli.exit_codes import DONE, FAILED
 from dispatch.entry import Unavailable
 
 QUIETLY = (
-    "-q", "--no-header", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", os.curdir,
+    "-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", os.curdir,
     "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning",
 )  # fmt: skip
 """No settings of the folder that the command happens to run in, and no files left behind in it."""

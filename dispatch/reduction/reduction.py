@@ -128,7 +128,15 @@ class Reduction:
         -------
         ndarray or numpy scalar
             As `numpy.sum` returns it: a scalar for a result of no dimensions, and `out` itself where it was given.
+
+        Raises
+        ------
+        TypeError
+            When the raw sums are of another kind than `accumulator`, such as floats for integers.
         """
+        kind, expected = raw.dtype.kind, self.dtype.kind
+        if kind != expected and kind + expected not in ("iu", "ui"):  # which are the same modulo 2**64
+            raise TypeError(f"raw sums of dtype {raw.dtype}; return them in plan.accumulator, {self.accumulator}")
         raw = raw.reshape(-1)
         if self.count:
             if self.layout.factor != 1:

@@ -162,3 +162,11 @@ def test_an_empty_sum_is_initial():
     np.testing.assert_array_equal(reduction.finish(np.zeros(2)), [3.0, 3.0])
     with pytest.raises(ValueError, match="initial=None"):
         prepare(np.ones((0, 2)), 0, initial=None)
+
+
+@pytest.mark.parametrize(("elements", "raw"), [("q", "d"), ("d", "D"), ("D", "d"), ("d", "q")])
+def test_raw_sums_of_another_kind_are_refused(elements, raw):
+    reduction = prepare(np.ones((2, 3), elements), 0, None, None, False, np._NoValue, np._NoValue)
+    expected = f"raw sums of dtype {np.dtype(raw)}; return them in plan.accumulator, {reduction.accumulator}"
+    with pytest.raises(TypeError, match=expected):
+        reduction.finish(np.ones(3, raw))
