@@ -115,6 +115,11 @@ class Reduction:
             walk.append((extent, stride))
         return offset, tuple(walk)
 
+    def _is_of_its_kind(self, dtype: np.dtype[Any]) -> bool:
+        """Whether raw sums of that dtype are the accumulator's, or wrap around modulo 2**64 as it does."""
+        kinds = dtype.kind, (self.accumulator or self.dtype).kind
+        return kinds[0] == kinds[1] or set(kinds) == {"i", "u"}
+
     def finish(self, raw: NDArray[Any]) -> Any:
         """Return the result on the host: raw sums times the factor, plus `initial`, cast, arranged, in `out` if given.
 
@@ -132,10 +137,9 @@ class Reduction:
         Raises
         ------
         TypeError
-            When the raw sums are of another kind than `accumulator`, such as floats for integers.
+            When the raw sums are of another kind than `accumulator` and `dtype`, such as floats for integers.
         """
-        kind, expected = raw.dtype.kind, self.dtype.kind
-        if kind != expected and kind + expected not in ("iu", "ui"):  # which are the same modulo 2**64
+        if raw.dtype not in (self.dtype, self.accumulator) and not self._is_of_its_kind(raw.dtype):
             raise TypeError(f"raw sums of dtype {raw.dtype}; return them in plan.accumulator, {self.accumulator}")
         raw = raw.reshape(-1)
         if self.count:

@@ -170,3 +170,8 @@ def test_raw_sums_of_another_kind_are_refused(elements, raw):
     expected = f"raw sums of dtype {np.dtype(raw)}; return them in plan.accumulator, {reduction.accumulator}"
     with pytest.raises(TypeError, match=expected):
         reduction.finish(np.ones(3, raw))
+
+
+def test_whether_booleans_are_true_is_told_by_raw_sums_that_count_them():
+    reduction = prepare(np.array([[True, False]] * 3), 0, np.dtype(bool), None, False, np._NoValue, np._NoValue)
+    np.testing.assert_array_equal(reduction.finish(np.array([3, 0], reduction.accumulator)), [True, False])
