@@ -287,12 +287,12 @@ class SumConformance(Conformance):
                 self.check_sum(a, axis=axis, initial=wide)
         if sum_dtype.kind not in "fc":
             return
-        ugly: list[complex] = [np.nan, -np.inf, -0.0]
-        if sum_dtype.kind == "c":
-            ugly += [complex(1, np.nan), complex(-0.0, -0.0)]
-        for shape in ((30, 11), (0, 11)):
-            a = np.full(shape, -0.0, sum_dtype)
-            for initial in ugly:
+        ugly: list[complex] = [np.nan, -np.inf] + [complex(1, np.nan)] * (sum_dtype.kind == "c")
+        # The sign of a sum of zeros is the library's own; that of a sum of nothing is the sign of `initial`.
+        zeros: list[complex] = [-0.0] + [complex(-0.0, -0.0)] * (sum_dtype.kind == "c")
+        for shape, values in (((30, 11), ugly), ((0, 11), ugly + zeros)):
+            a = np.zeros(shape, sum_dtype)
+            for initial in values:
                 for axis in (None, 0, 1):
                     actual = dispatch.sum(a, axis=axis, initial=initial, backend=self.backend)
                     expected = np.sum(a, axis=axis, initial=initial)

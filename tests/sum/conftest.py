@@ -21,6 +21,8 @@ def forget_plans():
 
 @pytest.fixture(autouse=True)
 def _nothing_compiles_unasked(request, monkeypatch):
+    with kernels._loading:  # what a test elsewhere began to load; Numba sets `warnings` back, for all threads
+        pass
     if not {"compiled", "compiler"} & set(request.fixturenames):
         monkeypatch.setattr(kernels, "find", lambda name, recipe, result, masked: None)
         forget_plans()
