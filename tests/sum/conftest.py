@@ -7,6 +7,12 @@ from dispatch_cpu.recipes import Key
 from dispatch.registry import registry
 
 
+def pytest_itemcollected(item):
+    """Have one test process compile all the kernels: two would compile them twice, and wait for each other."""
+    if "compiled" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.xdist_group("compiled-kernels"))
+
+
 def take_as_large(monkeypatch):
     """Have all arrays summed as large ones are."""
     monkeypatch.setattr("dispatch_cpu.few_elements.MOST", 0)
