@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -113,14 +114,15 @@ class CudaEngine(BlockEngine):
         """Return the same, and the norms of the columns of other blocks, which come to the host in one copy."""
         wide = self._arithmetic.wide
         ends = np.cumsum([AX.row, *(X.p * X.p * wide.itemsize // 8 for X in blocks)])
+        places = [slice(begin, end) for begin, end in pairwise(ends)]
         squares = self._runtime.allocate(int(ends[-1]), np.float64)
         R = self._residual_into(AX, BX, theta, squares.array[: AX.row])
-        for X, begin, end in zip(blocks, ends, ends[1:], strict=False):
-            self._gram_into(X, X, squares.array[begin:end].view(wide))
+        for X, place in zip(blocks, places, strict=True):
+            self._gram_into(X, X, squares.array[place].view(wide))
         host = self._runtime.read(squares)
         norms = [np.sqrt(host[: R.p])]
-        for X, begin, end in zip(blocks, ends, ends[1:], strict=False):
-            norms.append(np.sqrt(np.diag(host[begin:end].view(wide).reshape(X.p, X.p)).real))
+        for X, place in zip(blocks, places, strict=True):
+            norms.append(np.sqrt(np.diag(host[place].view(wide).reshape(X.p, X.p)).real))
         return R, norms
 
     def chebyshev_step(

@@ -10,9 +10,6 @@ import numpy as np
 from dispatch.reduction import real_part
 from dispatch_opencl.runtime import Runtime
 
-ITEMS = 16384
-"""Work-items that copy at most."""
-
 
 def is_aligned(array: Any) -> bool:
     """Return whether the elements of a device array are where kernels can read and write them.
@@ -38,11 +35,9 @@ def copy_elements(runtime: Runtime, source: Any, target: Any) -> None:
     item = source.dtype.itemsize
     walk = list(zip(source.shape, source.strides, target.strides, strict=True)) or [(1, 0, 0)]
     nbytes = prod(source.shape) * item
-    group = 1 if runtime.traits.streams else runtime.traits.group
     event = runtime.launch(
         runtime.kernel("copy.cl", "copy"),
-        (-(-min(nbytes, ITEMS) // group) * group,),
-        (group,),
+        *runtime.traits.work_items(nbytes),
         nbytes // item,
         item,
         len(walk),

@@ -16,9 +16,6 @@ from dispatch_opencl.plans import NO_VALUE, Plan, plan_of
 from dispatch_opencl.runtime import Runtime
 from dispatch_opencl.summation import Launch, Place, Summation, cl_type
 
-ITEMS = 16384
-"""Work-items that write the result at most."""
-
 
 def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> Any:
     """Return the sum of a device array, enqueued on its queue and not waited for.
@@ -170,11 +167,9 @@ def _finish(runtime: Runtime, reduction: Reduction, summation: Summation, raw: A
     cast = summation.dtype.type
     values = (cast(initial.real), cast(initial.imag)) if pairs else (cast(initial), cast(0))
     count = reduction.sums * parts
-    group = 1 if runtime.traits.streams else runtime.traits.group
     return runtime.launch(
         runtime.kernel("finish.cl", "finish", options),
-        (-(-min(count, ITEMS) // group) * group,),
-        (group,),
+        *runtime.traits.work_items(count),
         count,
         len(walk),
         runtime.constant(walk),

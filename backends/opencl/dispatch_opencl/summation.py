@@ -52,8 +52,8 @@ def why_no_type(dtype: np.dtype[Any], fp64: bool = True) -> str:
 def why_no_cast(operand: np.dtype[Any], operation: np.dtype[Any], fp64: bool) -> str:
     """Return why kernels cannot cast elements of `operand` to `operation` by NumPy's rules, or the empty string."""
     real, op = real_part(operand), real_part(operation)
-    if why_no_type(operand):
-        return why_no_type(operand)
+    if reason := why_no_type(operand):
+        return reason
     if operand.kind == "c" and operation.kind != "c":
         return "that drops imaginary parts"
     if (real.kind == "f" and op.kind != "f") or (operation.kind == "b" and operand.kind != "b"):
@@ -255,5 +255,5 @@ class Summation:
 
     def _shape(self, items: int) -> tuple[tuple[int], tuple[int]]:
         """Return how many work-items to start, and those of a group, for work that so many could share."""
-        group = 1 if self._streams else self._runtime.traits.group
-        return (min(-(-items // group), MOST_GROUPS[self._streams]) * group,), (group,)
+        traits = self._runtime.traits
+        return traits.work_items(items, MOST_GROUPS[self._streams] * traits.group_started)

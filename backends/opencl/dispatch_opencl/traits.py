@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 Kind = Literal["cpu", "gpu", "accelerator", "simulator"]
 
+ITEMS = 16384
+"""Work-items that go over elements one by one, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:
@@ -64,6 +67,16 @@ class Traits:
             memory=device.global_mem_size,
             largest=device.max_mem_alloc_size,
         )
+
+    @property
+    def group_started(self) -> int:
+        """Work-items of a group where they are started; one by one where each streams."""
+        return 1 if self.streams else self.group
+
+    def work_items(self, wanted: int, most: int = ITEMS) -> tuple[tuple[int], tuple[int]]:
+        """Return how many work-items to start, in whole groups, and those of a group, for so many that share work."""
+        group = self.group_started
+        return (-(-min(wanted, most) // group) * group,), (group,)
 
 
 def kind_of(device: Any) -> Kind:
