@@ -426,11 +426,12 @@ class SumConformance(Conformance):
 
         before = state()
         capfd.readouterr()
-        for axis in (None, 0, 1):
-            dispatch.sum(a, axis=axis, backend=self.backend)
+        with np.errstate():  # which is as before for the tests that follow
+            for axis in (None, 0, 1):
+                dispatch.sum(a, axis=axis, backend=self.backend)
+            after = state()
         printed = capfd.readouterr()
         assert (printed.out, printed.err) == ("", ""), "a sum prints"
-        after = state()
         changed = [name for name in before if before[name] != after[name]]
         assert not changed, f"a sum changes {', '.join(changed)}"
 
