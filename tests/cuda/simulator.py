@@ -109,13 +109,9 @@ def flat(array, offset, dtype, count):
     """Return what `dispatch_cuda.memory.flat` does, of the simulator's arrays."""
     from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
-    from dispatch.reduction.slabs import memory_of
-
-    host = array._ary
-    nbytes = np.dtype(dtype).itemsize * count
-    memory = memory_of(host, host.ctypes.data + offset, nbytes)
-    memory.flags.writeable = True
-    return FakeCUDAArray(memory.view(dtype))
+    host, kind = array._ary, np.dtype(dtype)
+    interface = {"data": (host.ctypes.data + offset, False), "shape": (count,), "typestr": kind.str, "version": 3}
+    return FakeCUDAArray(np.asarray(SimpleNamespace(__array_interface__=interface, array=host)))
 
 
 class Cuda:

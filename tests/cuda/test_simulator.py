@@ -20,13 +20,12 @@ ENGINE = (
     "and (2x1 or 7x3 or -12-1 or -12-5 or nan or zero or upload or twice) and (float32 or complex128)"
 )
 EIGSH = "D-SA or few_and_nearly_all or tiny or bad_matrices or small_eigsh"
+SUM = "small_sum or bad_arguments or strided_views or where_initial or out_may or sums_of_nothing or scalar_of_the_host"
 PLUGIN = "importing or devices or probe or answers or not_declared or does_not_own"
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "selection", [ENGINE, EIGSH, "small_sum or bad_arguments", PLUGIN], ids=["engine", "eigsh", "sum", "plugin"]
-)
+@pytest.mark.parametrize("selection", [ENGINE, EIGSH, SUM, PLUGIN], ids=["engine", "eigsh", "sum", "plugin"])
 def test_in_the_simulator(selection):
     """The kernels as they are, with the warp shuffles and vectors that the simulator lacks filled in."""
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "DISPATCH_CUDA_TESTS": "simulator"}

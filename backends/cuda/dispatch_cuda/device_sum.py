@@ -36,25 +36,28 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
         When `out` is read-only.
     """
     axis, dtype, out, keepdims, initial, where = arguments
-    for name, array, absent in (("where", where, (NO_VALUE, True)), ("out", out, (None,))):
-        if not on_cuda(array) and not any(array is value for value in absent):
+    if isinstance(where, np.bool_):
+        where = bool(where)
+    for name, array, others in (("where", where, (NO_VALUE, True, False)), ("out", out, (None,))):
+        if not on_cuda(array) and not any(array is value for value in others):
             raise TypeError(
                 f"{name} is a {type(array).__qualname__} on the host, and a is on {runtime.name}; copy it there first"
             )
-    operand = wrapped(a, runtime)
-    target = None if out is None else wrapped(out, runtime, is_written=True)
-    mask = wrapped(where, runtime) if on_cuda(where) else where
-    reduction = prepare(operand, axis, dtype, target, keepdims, initial, mask)
-    if target is not None and target.dtype != reduction.dtype:
-        raise TypeError(
-            f"out is of dtype {target.dtype}, and the sum is of dtype {reduction.dtype}; pass one of that dtype"
-        )
-    with _ordered(runtime, [array for array in (a, where, out) if on_cuda(array)]):
-        if target is None:
-            strides = reduction.result_strides(reduction.dtype.itemsize)
-            target = runtime.new_array(reduction.shape, reduction.dtype, strides)
-        if reduction.sums:
-            _sum_into(runtime, operand, reduction, target)
+    with runtime.active():
+        operand = wrapped(a, runtime)
+        target = None if out is None else wrapped(out, runtime, is_written=True)
+        mask = wrapped(where, runtime) if on_cuda(where) else where
+        reduction = prepare(operand, axis, dtype, target, keepdims, initial, mask)
+        if target is not None and target.dtype != reduction.dtype:
+            raise TypeError(
+                f"out is of dtype {target.dtype}, and the sum is of dtype {reduction.dtype}; pass one of that dtype"
+            )
+        with _ordered(runtime, [array for array in (a, where, out) if on_cuda(array)]):
+            if target is None:
+                strides = reduction.result_strides(reduction.dtype.itemsize)
+                target = runtime.new_array(reduction.shape, reduction.dtype, strides)
+            if reduction.sums:
+                _sum_into(runtime, operand, reduction, target, is_empty=not reduction.count or where is False)
     return out if out is not None else _like(a, target)
 
 
@@ -64,17 +67,17 @@ def wrapped(array: Any, runtime: Runtime, is_written: bool = False) -> Any:
 
     if getattr(array, "__cuda_ndarray__", False):
         return array
-    if not hasattr(array, "__cuda_array_interface__"):
+    if not _says_its_stream(array):
         array = Borrowed(array, runtime.stream_handle)
     if is_written and array.__cuda_array_interface__["data"][1]:  # Numba's arrays do not keep that
         raise ValueError("out is read-only; pass an array that may be written to")
     return cuda.as_cuda_array(array, sync=False)
 
 
-def _sum_into(runtime: Runtime, a: Any, reduction: Reduction, target: Any) -> None:
+def _sum_into(runtime: Runtime, a: Any, reduction: Reduction, target: Any, is_empty: bool) -> None:
     summation = Summation(runtime, reduction)
     memory = None
-    if reduction.count:
+    if not is_empty:
         groups, offsets, mask = reduction.real_groups(), reduction.layout.offsets, reduction.where
         elements = flat(a, offsets[0], summation.element, span(groups))
         marks, before = None, 0
@@ -117,7 +120,7 @@ def _write(runtime: Runtime, reduction: Reduction, dtype: np.dtype[Any], memory:
 @contextmanager
 def _ordered(runtime: Runtime, arrays: list[Any]) -> Iterator[None]:
     """Put the work of the block behind what the arrays' streams hold, and what they get next behind the work."""
-    known = [array for array in arrays if hasattr(array, "__cuda_array_interface__")]
+    known = [array for array in arrays if _says_its_stream(array)]
     streams = {} if runtime.device.simulated else {_stream_of(array): None for array in known}
     for stream in streams:
         runtime.wait_on_device(stream)
@@ -126,6 +129,17 @@ def _ordered(runtime: Runtime, arrays: list[Any]) -> Iterator[None]:
         runtime.let_wait(stream)
     if len(known) < len(arrays):
         runtime.synchronize()
+
+
+def _says_its_stream(array: Any) -> bool:
+    """Whether an array's interface says on which stream its data is made, as it does from version 3 on.
+
+    DLPack is asked where it does not, as that of JAX; but of PyTorch the stream is known, and others have nothing else.
+    """
+    interface = getattr(array, "__cuda_array_interface__", None)
+    if interface is None:
+        return False
+    return interface.get("version", 0) >= 3 or _library(array) == "torch" or not hasattr(array, "__dlpack__")
 
 
 def _stream_of(array: Any) -> int:
@@ -158,7 +172,7 @@ class _Ordered:
 
 def _like(a: Any, result: Any) -> Any:
     """Return an array of Numba's as one of the library that `a` is of, where that is known; without a copy."""
-    if not hasattr(a, "__cuda_array_interface__"):
+    if not _says_its_stream(a):
         return lent(a.__array_namespace__(), result) if hasattr(a, "__array_namespace__") else result
     library = _library(a)
     if library == "cupy":

@@ -11,6 +11,11 @@ OUT_OF_MEMORY = 2
 """The driver's CUDA_ERROR_OUT_OF_MEMORY."""
 
 
+DRIVERS_ERRORS = frozenset({"CudaDriverError", "CUDAError"})
+"""Numba's class of the driver's errors, and that of cuda-core, by which Numba loads and launches kernels: it is nowhere
+public, so both are known by their names."""
+
+
 class DeviceError(RuntimeError):
     """A device or its driver failed in the middle of a call."""
 
@@ -22,11 +27,11 @@ FORK = ForkGuard("CUDA")
 @contextmanager
 def translated(device: str, abandon: Callable[[], None]) -> Iterator[None]:
     """Turn the driver's errors into `MemoryError` and `DeviceError`; `abandon` is called when the device is lost."""
-    from numba.cuda.cudadrv import error as errors
-
     try:
         yield
-    except getattr(errors, "CudaDriverError", ()) as error:  # the simulator has no driver
+    except Exception as error:
+        if DRIVERS_ERRORS.isdisjoint(base.__name__ for base in type(error).__mro__):
+            raise
         if getattr(error, "code", None) == OUT_OF_MEMORY or "OUT_OF_MEMORY" in str(error):
             raise MemoryError(
                 f"{device} has not enough memory: {error}; free arrays on the device, solve a smaller problem, "

@@ -7,10 +7,13 @@ since a process has one kind of device for its whole life. ``PTX_ON_CPU`` is the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
 import pytest
+
+import dispatch
 
 pytest.importorskip("numba_cuda", reason="the CUDA plugin is not installed")
 DEVICE = os.environ.get("DISPATCH_CUDA_TESTS", "")
@@ -46,6 +49,13 @@ if DEVICE == "simulator":
 
     simulator.install()
     dense.ALWAYS_BELOW = 0  # LAPACK would solve what the simulator has time for
+
+
+@pytest.fixture(autouse=True)
+def _by_name():
+    """Ask for the simulator, which nothing chooses by itself; a GPU is where its arrays are summed."""
+    with dispatch.use("cuda") if DEVICE == "simulator" else contextlib.nullcontext():
+        yield
 
 
 def pytest_collection_modifyitems(items):

@@ -86,6 +86,17 @@ def test_a_mask_or_an_out_on_the_host_is_refused():
         dispatch.sum(cuda.to_device(A), axis=0, out=np.zeros(40, np.float32))
 
 
+@pytest.mark.parametrize("where", [True, np.True_, False, np.False_], ids=repr)
+@pytest.mark.parametrize("axis", [None, 0])
+def test_a_scalar_of_the_host_may_be_the_mask(where, axis):
+    for a in (A, A[:0], A.astype(np.complex64), A.astype(np.int8)):
+        for initial in (0, 3):
+            actual = dispatch.sum(cuda.to_device(a), axis=axis, where=where, initial=initial)
+            close(actual, np.sum(a, axis=axis, where=where, initial=initial))
+    with pytest.raises(TypeError, match="where is a ndarray on the host"):
+        dispatch.sum(cuda.to_device(A), axis=axis, where=np.array(where))
+
+
 @pytest.mark.parametrize("backend", [None, "cpu", "cuda"])
 def test_a_mask_or_an_out_on_the_device_of_a_host_array_is_refused(backend):
     with pytest.raises(TypeError, match="where is a DeviceNDArray on a CUDA device, and a is not; copy one to where"):

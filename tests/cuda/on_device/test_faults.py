@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from cuda.core._utils.cuda_utils import CUDAError
 from dispatch_cuda import CudaBackend, use_stream
 from dispatch_cuda.faults import DeviceError
 from dispatch_cuda.host_sum import sum_host_array
@@ -152,19 +153,46 @@ def test_a_device_that_is_lost_is_left_to_nobody(backend, runtime, monkeypatch):
     assert backend.supports(call, device) == "cuda:0 failed in an earlier call; start a new process"
 
 
-def test_a_launch_that_fails_loses_the_device(runtime):
-    class Kernel:
-        def __getitem__(self, configuration):
-            def launch(*arguments):
-                raise CudaAPIError(ILLEGAL_ADDRESS, "an illegal memory access was encountered")
+class Kernel:
+    """A kernel whose launch fails."""
 
-            return launch
+    def __init__(self, error):
+        self.error = error
 
+    def __getitem__(self, configuration):
+        def launch(*arguments):
+            raise self.error
+
+        return launch
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CudaAPIError(ILLEGAL_ADDRESS, "an illegal memory access was encountered"),
+        CUDAError("CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access"),
+    ],
+    ids=["Numba", "cuda-core"],
+)
+def test_a_launch_that_fails_loses_the_device(runtime, error):
     with pytest.raises(DeviceError, match=r"cuda:0 failed: .*illegal memory access.*start a new") as caught:
-        runtime.launch(Kernel(), 1)
-    assert isinstance(caught.value.__cause__, CudaAPIError)
+        runtime.launch(Kernel(error), 1)
+    assert caught.value.__cause__ is error
     with pytest.raises(DeviceError, match="cuda:0 failed in an earlier call; start a new process"):
         runtime.allocate(1 << 22, np.uint8)
+
+
+def test_a_launch_without_memory_does_not_lose_the_device(runtime):
+    """A kernel is put on the device by its first launch."""
+    with pytest.raises(MemoryError, match=NOT_ENOUGH):
+        runtime.launch(Kernel(CUDAError("CUDA_ERROR_OUT_OF_MEMORY: planted")), 1)
+    assert not runtime.lost
+
+
+def test_errors_of_our_own_are_not_taken_for_the_drivers(runtime):
+    with pytest.raises(KeyError):
+        runtime.launch(Kernel(KeyError("ours")), 1)
+    assert not runtime.lost
 
 
 def test_nothing_is_kept_after_a_solution():
