@@ -24,6 +24,11 @@ def quick(monkeypatch):
     monkeypatch.setattr(measurement, "DTYPES", ("float64", "int8"))
 
 
+waits_for_the_compiler = pytest.mark.xdist_group("compiled-kernels")
+"""Kernels of sums are compiled by one test process; another would wait for all of them."""
+
+
+@waits_for_the_compiler
 def test_calibrate_measures_and_the_next_look_finds_it(cache, quick, capsys, monkeypatch):
     before = dispatch.explain("sum", np.ones(10**5), backend="cpu").chosen
     assert before.basis == "assumed"
@@ -103,6 +108,7 @@ def test_a_backend_with_nothing_to_measure_is_reported(cache, capsys):
     )
 
 
+@waits_for_the_compiler
 def test_what_cannot_be_stored_is_reported_all_the_same(cache, quick, capsys):
     cache.write_text("a file is in the way")
     assert main(["calibrate", "--backend", "cpu"]) == 1
