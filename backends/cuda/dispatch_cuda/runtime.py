@@ -30,6 +30,9 @@ SIMULATED_THREADS = 64
 MOST_SENT = 1000
 """Host arrays whose copies may be under way at a time. Sums of device arrays, which never wait, send small ones."""
 
+MOST_GRIDS = 4096
+"""Kernels with their grids that are kept."""
+
 MOST_BLOCKS = 1 << 20
 """Blocks of a launch; each goes on with every so many pieces of work."""
 
@@ -62,6 +65,7 @@ class Runtime:
         self._lock = threading.RLock()
         self._trim = trim
         self._sent: list[NDArray[Any]] = []
+        self._grids: dict[tuple[Any, int | tuple[int, ...]], Any] = {}
         self._context = cuda.gpus[device.ordinal]
         with self.active():
             self.stream = cuda.stream() if stream is None else cuda.external_stream(stream)
@@ -89,15 +93,29 @@ class Runtime:
 
     def launch(self, kernel: Any, blocks: int | tuple[int, ...], *arguments: Any) -> None:
         """Enqueue a kernel with blocks of `threads` threads. Memory is passed as the array that it holds."""
-        from numba.core.errors import NumbaPerformanceWarning
-
         if not prod(blocks if isinstance(blocks, tuple) else (blocks,)):
             return
         converted = [x.array if isinstance(x, DeviceMemory) else x for x in arguments]
         # The lock also keeps two threads from compiling the same kernel.
-        with self._lock, self.active(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", NumbaPerformanceWarning)  # small problems make small grids
-            kernel[blocks, self.threads, self.stream](*converted)
+        with self._lock, self.active():
+            self._on_grid(kernel, blocks)(*converted)
+
+    def _on_grid(self, kernel: Any, blocks: int | tuple[int, ...]) -> Any:
+        """Return a kernel with so many blocks to run on.
+
+        Numba warns of few, which small problems have. To silence it changes the filters of the whole process for a
+        moment, which other threads see, so it is done once.
+        """
+        on_grid = self._grids.get((kernel, blocks))
+        if on_grid is None:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Grid size .* low occupancy")
+                on_grid = kernel[blocks, self.threads, self.stream]
+            if on_grid is not kernel:  # one of the simulator's has a single grid at a time
+                if len(self._grids) >= MOST_GRIDS:
+                    self._grids.clear()
+                self._grids[kernel, blocks] = on_grid
+        return on_grid
 
     def blocks(self, threads: int) -> int:
         """Return how many blocks have so many threads."""

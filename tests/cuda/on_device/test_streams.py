@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType, SimpleNamespace
 
@@ -70,6 +71,18 @@ def test_the_default_stream_is_the_legacy_one():
     with use_stream(0):
         assert current_stream() == 1
     assert current_stream() is None
+
+
+def test_small_grids_are_launched_without_a_word(monkeypatch, backend):
+    """Numba warns of them. After the first call not even the filters of warnings are touched, which threads share."""
+    config = pytest.importorskip("numba.cuda.core.config")
+    monkeypatch.setattr(config, "CUDA_LOW_OCCUPANCY_WARNINGS", 1)
+    with dispatch.use(backend), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dispatch.sum(np.ones((30, 40)), axis=0)
+        with monkeypatch.context() as patch:
+            patch.setattr(warnings, "catch_warnings", None)
+            dispatch.sum(np.ones((30, 40)), axis=0)
 
 
 def test_other_threads_keep_their_streams():
