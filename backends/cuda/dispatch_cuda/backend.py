@@ -98,13 +98,14 @@ class CudaBackend(Backend):
         """Run `dispatch.sum` on the device; a host array is copied there, a device array stays where it is."""
         arguments = (axis, dtype, out, keepdims, initial, where)
         runtime = self.runtime(device.name)
-        if on_cuda(a):
-            from dispatch_cuda.device_sum import sum_device_array
+        with runtime.active():
+            if on_cuda(a):
+                from dispatch_cuda.device_sum import sum_device_array
 
-            return sum_device_array(runtime, a, arguments)
-        from dispatch_cuda.host_sum import sum_host_array
+                return sum_device_array(runtime, a, arguments)
+            from dispatch_cuda.host_sum import sum_host_array
 
-        return sum_host_array(runtime, np.asarray(a), arguments)
+            return sum_host_array(runtime, np.asarray(a), arguments)
 
     def block_engine(self, problem: EigenProblem, *, device: Device) -> BlockEngine:
         """Return the kernels for `problem`."""

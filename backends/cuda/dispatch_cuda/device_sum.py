@@ -43,21 +43,20 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
             raise TypeError(
                 f"{name} is a {type(array).__qualname__} on the host, and a is on {runtime.name}; copy it there first"
             )
-    with runtime.active():
-        operand = wrapped(a, runtime)
-        target = None if out is None else wrapped(out, runtime, is_written=True)
-        mask = wrapped(where, runtime) if on_cuda(where) else where
-        reduction = prepare(operand, axis, dtype, target, keepdims, initial, mask)
-        if target is not None and target.dtype != reduction.dtype:
-            raise TypeError(
-                f"out is of dtype {target.dtype}, and the sum is of dtype {reduction.dtype}; pass one of that dtype"
-            )
-        with _ordered(runtime, [array for array in (a, where, out) if on_cuda(array)]):
-            if target is None:
-                strides = reduction.result_strides(reduction.dtype.itemsize)
-                target = runtime.new_array(reduction.shape, reduction.dtype, strides)
-            if reduction.sums:
-                _sum_into(runtime, operand, reduction, target, is_empty=not reduction.count or where is False)
+    operand = wrapped(a, runtime)
+    target = None if out is None else wrapped(out, runtime, is_written=True)
+    mask = wrapped(where, runtime) if on_cuda(where) else where
+    reduction = prepare(operand, axis, dtype, target, keepdims, initial, mask)
+    if target is not None and target.dtype != reduction.dtype:
+        raise TypeError(
+            f"out is of dtype {target.dtype}, and the sum is of dtype {reduction.dtype}; pass one of that dtype"
+        )
+    with _ordered(runtime, [array for array in (a, where, out) if on_cuda(array)]):
+        if target is None:
+            strides = reduction.result_strides(reduction.dtype.itemsize)
+            target = runtime.new_array(reduction.shape, reduction.dtype, strides)
+        if reduction.sums:
+            _sum_into(runtime, operand, reduction, target, is_empty=not reduction.count or where is False)
     return out if out is not None else _like(a, target)
 
 

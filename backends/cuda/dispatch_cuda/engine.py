@@ -76,8 +76,9 @@ class CudaEngine(BlockEngine):
         """Return the Gram matrices of some pairs, which come to the host in one copy."""
         ends = np.cumsum([0, *(X.p * Y.p for X, Y in pairs)])
         total = self._runtime.allocate(int(ends[-1]), self._arithmetic.wide)
-        for (X, Y), begin, end in zip(pairs, ends, ends[1:], strict=False):
-            self._gram_into(X, Y, total.array[begin:end])
+        with self._runtime.active():
+            for (X, Y), begin, end in zip(pairs, ends, ends[1:], strict=False):
+                self._gram_into(X, Y, total.array[begin:end])
         sums = self._runtime.read(total)
         return [sums[begin:end].reshape(X.p, Y.p) for (X, Y), begin, end in zip(pairs, ends, ends[1:], strict=False)]
 
@@ -116,9 +117,10 @@ class CudaEngine(BlockEngine):
         ends = np.cumsum([AX.row, *(X.p * X.p * wide.itemsize // 8 for X in blocks)])
         places = [slice(begin, end) for begin, end in pairwise(ends)]
         squares = self._runtime.allocate(int(ends[-1]), np.float64)
-        R = self._residual_into(AX, BX, theta, squares.array[: AX.row])
-        for X, place in zip(blocks, places, strict=True):
-            self._gram_into(X, X, squares.array[place].view(wide))
+        with self._runtime.active():
+            R = self._residual_into(AX, BX, theta, squares.array[: AX.row])
+            for X, place in zip(blocks, places, strict=True):
+                self._gram_into(X, X, squares.array[place].view(wide))
         host = self._runtime.read(squares)
         norms = [np.sqrt(host[: R.p])]
         for X, place in zip(blocks, places, strict=True):

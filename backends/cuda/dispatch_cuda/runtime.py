@@ -75,7 +75,11 @@ class Runtime:
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
-        """Give a context in which the device is the current one, and the driver's errors are turned into ours."""
+        """Give a context in which the device is the current one, and the driver's errors are turned into ours.
+
+        Also what only looks at an array of Numba's, or takes a part of one, belongs in here: in a thread without a
+        current device Numba would make the first one current, and leave it so.
+        """
         if self.lost:
             raise DeviceError(self.why_lost)
         if FORK.reason():
@@ -130,7 +134,8 @@ class Runtime:
             When the device has not so much, even after the pools of all its streams have been emptied.
         """
         dtype = np.dtype(dtype)
-        return DeviceMemory(self.pool.take(count * dtype.itemsize), dtype, count)
+        with self.active():
+            return DeviceMemory(self.pool.take(count * dtype.itemsize), dtype, count)
 
     def new_array(self, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...] | None = None) -> Any:
         """Return a device array of its own, outside the pool.

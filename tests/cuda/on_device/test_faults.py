@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from contextlib import contextmanager
 
@@ -13,6 +14,7 @@ from dispatch_cuda import CudaBackend, use_stream
 from dispatch_cuda.faults import DeviceError
 from dispatch_cuda.host_sum import sum_host_array
 from numba import cuda
+from numba.cuda.cudadrv import devices
 from numba.cuda.cudadrv.driver import CudaAPIError
 
 import dispatch
@@ -142,6 +144,35 @@ def test_out_of_memory_in_each_stage(monkeypatch, scarce, work):
         assert dispatch.sum(np.ones(5), backend=backend) == 5
     np.testing.assert_array_equal(work(backend), expected)
     assert runtime.pool.in_use == 0
+
+
+@pytest.mark.parametrize("work", [solve, solve_dense, add_slabs, add_on_device])
+def test_everything_is_done_in_the_context_of_the_device(monkeypatch, backend, runtime, work):
+    """In a thread that has none, Numba would make the first device current, and leave it so."""
+    monkeypatch.setattr(dense, "ALWAYS_BELOW", 0)
+    entered, places = [], []
+
+    class Context:
+        def __enter__(self):
+            entered.append(self)
+
+        def __exit__(self, *error):
+            entered.pop()
+
+    def looked_at():
+        frame, ours = sys._getframe(1), False
+        while frame:
+            ours |= "dispatch_cuda" in frame.f_code.co_filename
+            frame = frame.f_back
+        if ours:  # the tests copy arrays to the host
+            places.append(bool(entered))
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(runtime, "_context", Context())
+    monkeypatch.setattr(devices._runtime, "ensure_context", looked_at)
+    work(backend)
+    assert len(places) > 4
+    assert all(places)
 
 
 def test_a_device_that_is_lost_is_left_to_nobody(backend, runtime, monkeypatch):

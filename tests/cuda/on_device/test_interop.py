@@ -10,9 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from cuda.core import utils as cuda_core
-from dispatch_cuda import backend
 from numba import cuda
-from numba.cuda import api
 
 import dispatch
 
@@ -94,29 +92,6 @@ def test_an_interface_without_streams_is_passed_over_for_dlpack():
     assert type(result) is DlpackOnly
     np.testing.assert_allclose(result.host, A.sum(0), rtol=1e-5, atol=1e-4)
     assert len(DlpackOnly.asked) == 1
-
-
-def test_arrays_are_taken_in_the_context_of_their_device(monkeypatch):
-    """Numba makes one on the first device for a thread that has none."""
-    dispatch.sum(cuda.to_device(A))
-    runtime = backend.runtime("cuda:0")
-    entered, taken = [], []
-
-    class Context:
-        def __enter__(self):
-            entered.append(self)
-
-        def __exit__(self, *error):
-            entered.pop()
-
-    for module in (cuda, api):
-        context = module.current_context
-        monkeypatch.setattr(module, "current_context", lambda context=context: taken.append(len(entered)) or context())
-    monkeypatch.setattr(runtime, "_context", Context())
-    tensor = Tensor(cuda.to_device(A))
-    dispatch.sum(tensor, axis=0, where=Tensor(cuda.to_device(np.ones(A.shape, bool))))
-    assert len(taken) >= 3
-    assert all(taken)
 
 
 def test_dlpack_of_another_device():
