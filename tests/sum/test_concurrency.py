@@ -95,4 +95,4 @@ def test_a_few_small_sums_load_no_kernel(monkeypatch):
         assert dispatch.sum(np.ones(30, np.float32)) == 30
     assert asked == []
     assert dispatch.sum(np.ones(30, np.float32)) == 30
-    assert asked == [few_key(ALL, "f", "f")]
+    assert asked == [few_key(ALL, "ff")]

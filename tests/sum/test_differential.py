@@ -1,5 +1,7 @@
 """`dispatch.sum` against `numpy.sum`: all arguments, dtypes and layouts, served by NumPy and by compiled kernels."""
 
+import sys
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -147,21 +149,41 @@ FEW_SHAPES = {
     recipes.COLUMNS: [(40, 3), (33, 5), (20, 1100), (1, 7), (300, 1)],
     recipes.CUBES: [(2, 33, 5), (4, 5, 40), (3, 1, 7), (5, 300, 1)],
     recipes.SLABS: [(2, 33, 5), (70, 5, 40), (3, 1, 7), (5, 4, 300), (40, 1, 257)],
+    recipes.BLOCK: [(2, 3), (300, 17), (3, 4500), (1, 40), (40, 1)],
 }
 
 
 @pytest.mark.parametrize("chars", recipes.FEW)
 @pytest.mark.parametrize("layout", FEW_SHAPES)
 def test_kernels_for_few_floats_add_in_the_same_order(compiled, layout, chars):
-    rng, kernel, result = np.random.default_rng(7), kernels.find(*recipes.few_key(layout, *chars)), np.dtype(chars[1])
+    rng, kernel = np.random.default_rng(7), kernels.find(*recipes.few_key(layout, chars))
+    under_mask = kernels.find(*recipes.few_key(layout, chars, masked=True))
     for shape in FEW_SHAPES[layout]:
-        a = rng.standard_normal((*shape, 2)) @ [1, 1j if chars[0] in "FD" else 0]
-        a = a.astype("e").view("H") if chars[0] == "H" else a.astype(chars[0], copy=False)
+        a = (rng.standard_normal((*shape, 2)) @ [1, 1j if chars[0] in "FD" else 0]).astype(chars[0], copy=False)
         views = [a]
-        if layout in (recipes.ALL, recipes.ROWS):
+        if layout in (recipes.ALL, recipes.ROWS, recipes.BLOCK):
             views += [a[..., ::-1], a[::-1, ...], a[..., ::2], a[..., ::3], np.broadcast_to(a[..., :1], a.shape), a.T]
         for x in views:
-            np.testing.assert_array_equal(kernel(x), few_elements.sum_by_numpy(layout, result, x))
+            np.testing.assert_array_equal(kernel(x), few_elements.sum_by_numpy(layout, chars, x))
+        mask = rng.random(shape) < 0.5
+        masked = np.where(mask, a, few_elements.NOTHING[chars[0]])
+        np.testing.assert_array_equal(under_mask(a, mask), few_elements.sum_by_numpy(layout, chars, masked))
+
+
+def test_sums_of_float16_are_rounded_once(compiled):
+    halfway = np.zeros((4, 60), "e")
+    halfway[:, :3] = [1, 2**-11, 2**-24], [1, 3 * 2**-11, -(2**-24)], [2**-24, 2**-24, 0], [65504, 15, 0]
+    assert dispatch.sum(halfway, axis=1).tolist() == [1 + 2**-10, 1 + 2**-10, 2**-23, 65504]
+    assert np.isnan(dispatch.sum(np.array([np.nan, 1], "e")[[0, 1] * 30]))
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        assert dispatch.sum(np.full(100, 60000, "e")) == np.inf
+
+
+def test_sums_are_nan_where_there_is_no_memory_for_the_partial_ones(compiled, monkeypatch):
+    kernel, errors = kernels.find(*recipes.few_key(recipes.SLABS, "dd")), []
+    monkeypatch.setattr(sys, "unraisablehook", lambda error: errors.append(error.exc_type))
+    assert np.isnan(kernel(np.broadcast_to(1.0, (1 << 45, 1, 300)))).all()
+    assert errors == [MemoryError]
 
 
 @pytest.mark.parametrize("form", ["vector", "matrix", "read-only", "unaligned", "big-endian", "with initial", "masked"])

@@ -211,7 +211,7 @@ ASK = """
 import threading, warnings, numpy as np, dispatch
 from dispatch_cpu import kernels
 from dispatch_cpu.recipes import ALL, few_key
-F32 = few_key(ALL, 'f', 'f')
+F32 = few_key(ALL, 'ff')
 a = np.arange(3000, dtype=np.float32)
 filters = list(warnings.filters)
 first = dispatch.sum(a)
@@ -239,3 +239,16 @@ def test_without_a_cache_folder_numpy_serves(tmp_path):
     assert done.stdout.split() == ["None", "True"]
     assert "no compiled sum for float32: cannot cache function" in done.stderr
     assert "NumPy takes its place" in done.stderr
+
+
+def test_where_the_processor_reads_no_float16_numpy_serves():
+    code = (
+        ASK.replace("np.arange(3000, dtype=np.float32)", "np.ones(3000, np.float16)")
+        + "kernels.wait(); print(*kernels._ready.values(), dispatch.sum(a) == first)"
+    )
+    done = run(code, NUMBA_CPU_NAME="generic")
+    assert done.stdout.split() == ["None", "True"]
+    assert (
+        "no compiled sum for float16: no instructions for float16 in this processor, or in NUMBA_CPU_NAME"
+        in done.stderr
+    )

@@ -25,78 +25,97 @@ Change = Callable[[Any], Any]
 
 
 class FewSums:
-    """What sums few elements: a compiled ufunc between two changes of shape or dtype, and until then NumPy.
+    """What sums few elements: a compiled ufunc between changes of shape, and until then NumPy.
 
     Attributes
     ----------
     take : callable
-        Returns the sum of an array. It is replaced when the ufunc is ready.
+        Returns the sum of an array; if it is `masked`, of an array and a mask. It is replaced when the ufunc is ready.
     take_into : callable
-        Writes it into another, if `writes` says that it can.
+        Writes it into the array that is the last argument, if `writes` says that it can.
     """
 
-    __slots__ = ("_after", "_before", "_chars", "_is_small", "_layout", "_stand_in", "take", "take_into")
+    __slots__ = ("_after", "_before", "_chars", "_is_small", "_key", "_stand_in", "take", "take_into")
 
-    def __init__(self, layout: str, chars: str, before: Sequence[Change], after: Sequence[Change], size: int) -> None:
-        self._layout, self._chars, self._is_small = layout, chars, size < UNASKED
-        self._before, self._after = before, after
-        self._stand_in = _chained(before, partial(sum_by_numpy, layout, np.dtype(chars[1])), after)
-        self.take: Change = self._take_first
-        self.take_into: Callable[[Any, Any], Any] = self._take_first_into
+    def __init__(
+        self, layout: str, chars: str, before: Sequence[Change], after: Sequence[Change], size: int, *, masked: bool
+    ) -> None:
+        self._key, self._chars = recipes.few_key(layout, chars, masked=masked), chars
+        self._before, self._after, self._is_small = before, after, size < UNASKED
+        by_numpy = partial(sum_by_numpy, layout, chars)
+        self._stand_in = _chained(before, _under_mask(by_numpy, chars[0]) if masked else by_numpy, after, masked=masked)
+        self.take: Callable[..., Any] = self._take_first
+        self.take_into: Callable[..., Any] = self._take_first_into
 
     def writes(self, out: NDArray[Any]) -> bool:
         """Whether the ufunc writes sums as they have to be in arrays like `out`."""
         return not self._after and bool(out.ndim) and out.flags.c_contiguous and out.dtype.char == self._chars[1]
 
-    def _take_first(self, a: NDArray[Any]) -> Any:
-        return self.take(a) if self._is_ready() else self._stand_in(a)
+    def _take_first(self, *operands: Any) -> Any:
+        return self.take(*operands) if self._is_ready() else self._stand_in(*operands)
 
-    def _take_first_into(self, a: NDArray[Any], out: NDArray[Any]) -> Any:
-        return self.take_into(a, out) if self._is_ready() else np.positive(self._stand_in(a), out)
+    def _take_first_into(self, *operands: Any) -> Any:
+        if self._is_ready():
+            return self.take_into(*operands)
+        *given, out = operands
+        return np.positive(self._stand_in(*given), out)
 
     def _is_ready(self) -> bool:
         """Whether the ufunc has taken the place of what adds in its order."""
         if self._is_small and not kernels.is_worth_loading():
             return False
-        compiled = kernels.find(*recipes.few_key(self._layout, *self._chars))
+        compiled = kernels.find(*self._key)
         if compiled is None:
             return False
+        self.take = _chained(self._before, compiled, self._after, masked=self._key.masked)
         self.take_into = _chained_into(self._before, compiled)
-        self.take = _chained(self._before, compiled, self._after)
         return True
 
 
-def _chained(before: Sequence[Change], add: Change, after: Sequence[Change]) -> Change:
+def _under_mask(add: Change, char: str) -> Callable[[Any, Any], Any]:
+    """Return what adds an array, of that dtype, where a mask is True."""
+    nothing = NOTHING[char]
+    return lambda a, mask: add(np.where(mask, a, nothing))
+
+
+NOTHING = {char: np.array(-np.dtype(char).type(0)) for char in "efdFD"}
+"""What changes no sum, by the character of the dtype."""
+
+
+def _chained(
+    before: Sequence[Change], add: Callable[..., Any], after: Sequence[Change], *, masked: bool
+) -> Callable[..., Any]:
     """Return one function for several that follow each other."""
     if not (before or after):
         return add
-    if len(before) == 1 and len(after) <= 1:
+    if len(before) == 1 and len(after) <= 1 and not masked:
         change = before[0]
         if after:
             last = after[0]
             return lambda a: last(add(change(a)))
         return lambda a: add(change(a))
 
-    def take(a: Any) -> Any:
+    def take(*operands: Any) -> Any:
         for change in before:
-            a = change(a)
-        a = add(a)
+            operands = tuple(map(change, operands))
+        sums = add(*operands)
         for change in after:
-            a = change(a)
-        return a
+            sums = change(sums)
+        return sums
 
     return take
 
 
-def _chained_into(before: Sequence[Change], add: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _chained_into(before: Sequence[Change], add: Callable[..., Any]) -> Callable[..., Any]:
     """Return one function for several that follow each other, the last of which writes into an array."""
     if not before:
         return add
 
-    def take_into(a: Any, out: Any) -> Any:
+    def take_into(*operands: Any) -> Any:
+        *given, out = operands
         for change in before:
-            a = change(a)
-        return add(a, out)
+            given = list(map(change, given))
+        return add(*given, out)
 
     return take_into
 
@@ -114,38 +133,27 @@ DIRECT = {
 """The ufunc for contiguous arrays as they are, by their number of dimensions and the axes to sum over."""
 
 
-def plan_few(a: NDArray[Any], reduction: Reduction) -> FewSums | None:
-    """Return what sums arrays like `a`, with no regard to a mask; None where they are not few, or of no such layout."""
-    if not 0 < a.size < MOST or a.dtype.kind not in "fc":
-        return None
-    own, char = str(a.dtype.char), str(reduction.dtype.char)
-    before: list[Change] = []
-    after: list[Change] = []
-    if own == char == "e":  # to Numba, they are integers
-        before = [methodcaller("view", np.uint16)]
-        if not a.dtype.isnative:
-            before.insert(0, methodcaller("astype", np.float16))
-        own, char, after = "H", "d", [_to_half]
-    elif own == "e":
-        before, own = [methodcaller("astype", np.float32)], "f"
-    if own + char not in recipes.FEW:
+def plan_few(a: NDArray[Any], reduction: Reduction, *, masked: bool) -> FewSums | None:
+    """Return what sums arrays like `a`; None where they are not few, or of no such layout.
+
+    If it is `masked`, what it returns takes contiguous arrays, and masks of the same layout.
+    """
+    chars = str(a.dtype.char) + str(reduction.dtype.char)
+    if not 0 < a.size < MOST or chars not in recipes.FEW:
         return None
     arranged = _arrange(a, reduction)
     if arranged is None:
         return None
-    layout, to_view, to_shape = arranged
-    return FewSums(layout, own + char, [*to_view, *before], [*to_shape, *after], a.size)
-
-
-def _to_half(sums: Any) -> Any:
-    """Return sums as float16."""
-    return sums.astype(np.float16) if sums.__class__ is np.ndarray else np.float16(sums)
+    layout, before, after = arranged
+    return FewSums(layout, chars, before, after, a.size, masked=masked)
 
 
 def _arrange(a: NDArray[Any], reduction: Reduction) -> tuple[str, list[Change], list[Change]] | None:
     """Return the ufunc's layout, what makes of `a` what it takes, and of its result that of the sum; None for none."""
     axes, shape = sorted(reduction.axes), reduction.shape
     if not a.flags.forc:
+        if len(axes) == a.ndim == 2:
+            return recipes.BLOCK, [_transposed] if abs(a.strides[0]) < abs(a.strides[1]) else [], _reshaped((), shape)
         if len(axes) == a.ndim:
             return recipes.ALL, [] if a.ndim == 1 else [methodcaller("flatten", "K")], _reshaped((), shape)
         if a.ndim > 2:
@@ -153,7 +161,7 @@ def _arrange(a: NDArray[Any], reduction: Reduction) -> tuple[str, list[Change], 
         return recipes.ROWS, [] if axes == [1] else [_transposed], _reshaped((a.shape[1 - axes[0]],), shape)
     if a.flags.c_contiguous:
         direct = DIRECT.get((a.ndim, *axes))
-        if direct is not None:
+        if direct is not None and not (direct == recipes.SLABS and 1 in a.shape):
             return direct, [], _reshaped(tuple(n for i, n in enumerate(a.shape) if i not in axes), shape)
         return _arrange_contiguous(a.shape, reduction.axes, shape, is_turned=False)
     turned = frozenset(a.ndim - 1 - axis for axis in reduction.axes)
@@ -192,32 +200,32 @@ def _reshaped(given: tuple[int, ...], shape: tuple[int, ...]) -> list[Change]:
     return [] if given == shape else [methodcaller("reshape", shape)]
 
 
-def sum_by_numpy(layout: str, result: np.dtype[Any], x: NDArray[Any]) -> Any:
+def sum_by_numpy(layout: str, chars: str, x: NDArray[Any]) -> Any:
     """Return what the ufunc returns, by NumPy."""
+    if layout == recipes.BLOCK:
+        wide = "D" if chars[0] in "FD" else "d"
+        return sum_by_numpy(recipes.ALL, wide + chars[1], sum_by_numpy(recipes.ROWS, chars[0] + wide, x))
     if layout == recipes.SLABS:
         rows, outer, inner = x.shape
-        wide = np.dtype(np.complex128 if x.dtype.kind == "c" else np.float64)
+        wide = "D" if chars[0] in "FD" else "d"
         if inner > summation.LANES:
-            sums = sum_by_numpy(recipes.ROWS, wide, x.reshape(-1, inner)).reshape(rows, outer)
-            return sum_by_numpy(recipes.COLUMNS, result, sums)
-        sums = sum_by_numpy(recipes.COLUMNS, wide, x.reshape(rows, -1)).reshape(outer, inner)
-        return sum_by_numpy(recipes.ROWS, result, sums)
+            sums = sum_by_numpy(recipes.ROWS, chars[0] + wide, x.reshape(-1, inner)).reshape(rows, outer)
+            return sum_by_numpy(recipes.COLUMNS, wide + chars[1], sums)
+        sums = sum_by_numpy(recipes.COLUMNS, chars[0] + wide, x.reshape(rows, -1)).reshape(outer, inner)
+        return sum_by_numpy(recipes.ROWS, wide + chars[1], sums)
     if layout in (recipes.ALL, recipes.ROWS):
         x = x[..., None]
     if layout in (recipes.ALL, recipes.COLUMNS):
         x = x[None]
     outer, rows, columns = x.shape
     x = np.ascontiguousarray(x if x.strides[1] >= 0 else x[:, ::-1], x.dtype.newbyteorder("="))
-    double = np.dtype(np.float64)
-    stage: np.dtype[Any] = double
-    if x.dtype == np.uint16:
-        x, stage = x.view("e"), np.dtype(np.float32)
     parts = x.view(x.real.dtype).reshape(outer, rows, -1)
-    sums = summation.sum_rows(parts, stage, double) + 0.0
+    recipe = recipes.few_recipe(chars)
+    sums = summation.sum_rows(parts, np.dtype(recipe.stage), np.dtype(recipe.total)) + 0.0
     if not np.isfinite(sums).all():
         signal(sums, x)
-    with np.errstate(over="ignore"):
-        sums = sums.astype(result.char.lower()).view(result).reshape(outer, columns)
+    result = np.dtype(chars[1])
+    sums = sums.astype(result.char.lower()).view(result).reshape(outer, columns)
     if layout in (recipes.ALL, recipes.ROWS):
         sums = sums[:, 0]
     return sums[0] if layout in (recipes.ALL, recipes.COLUMNS) else sums

@@ -1,179 +1,241 @@
-"""Compiled sums of few floats: generalized ufuncs around the kernels of `sum_kernels`.
+"""Sums of few floats: generalized ufuncs that call the kernels of `sum_kernels`.
 
-A call of one costs less than NumPy's own sum, and than a call of a compiled function that takes a plan.
+A call of one costs less than NumPy's own sum, and than a call of a compiled function that takes a plan. What is
+compiled here is one function for all of them: it is told the dtypes, and the kernels for these by their addresses.
 """
 
 from __future__ import annotations
 
-from hashlib import sha256
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import llvmlite.ir as ir
 import numba
 import numpy as np
-from numba.extending import intrinsic, overload, register_jitable
+from numba.core import cgutils
+from numba.extending import intrinsic, register_jitable
 from numba.np.arrayobj import populate_array
+from numba.np.ufunc._internal import fromfunc
 
-from dispatch_cpu import sum_kernels
-from dispatch_cpu.sum_kernels import sum_rows, sum_short_rows
+from dispatch_cpu import recipes
+from dispatch_cpu.recipes import Key
+from dispatch_cpu.sum_kernels import OPTIONS, converts_halves
+
+ALL, COLUMNS, ROWS, CUBES, SLABS, BLOCK = range(6)
+"""The places of layouts in `recipes.LAYOUTS`."""
+
+FIRST, SECOND = 7, 12
+"""Where in what `reduce` is told the passes begin; blocks and slabs take two."""
+
+MEMORY = numba.types.Array(numba.uint8, 1, "C")
+"""What everything here is; of what dtype it is the kernels know themselves."""
 
 
 @intrinsic
-def memory_of(typing_context, array, start):
-    """Return the memory from the real number `start` of an array on, as a vector; complex numbers are pairs."""
-    real = getattr(array.dtype, "underlying_float", array.dtype)
-    kind = numba.types.Array(real, 1, "C")
+def call(typing_context, kernel, plan, x, size, mask, last, out, written):
+    """Call the kernel at an address for all jobs before the `last`.
+
+    The plan is a tuple, elements of `x` and of `out` have so many bytes, and the mask may be None.
+    """
+    numbers = numba.types.Array(numba.int64, 1, "C")
+    kinds = (MEMORY, mask, numbers, numba.intp, numba.intp, MEMORY)
 
     def generate(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        data = builder.bitcast(data, context.get_data_type(real).as_pointer())
-        memory = context.make_array(kind)(context, builder)
-        one, size = (context.get_constant(numba.intp, n) for n in (1, real.bitwidth // 8))
-        populate_array(
-            memory,
-            data=builder.gep(data, [arguments[1]]),
-            shape=[one],
-            strides=[size],
-            itemsize=size,
-            meminfo=None,
+        kernel, plan, x, size, mask, last, out, written = arguments
+        plan = _array(context, builder, numbers, cgutils.alloca_once_value(builder, plan), 1, 8)
+        x, out = (
+            _array(context, builder, MEMORY, context.make_array(MEMORY)(context, builder, array).data, 1, itemsize)
+            for array, itemsize in ((x, size), (out, written))
         )
-        return memory._getvalue()
+        function = builder.inttoptr(kernel, context.call_conv.get_function_type(numba.int64, kinds).as_pointer())
+        values = (x, mask, plan, context.get_constant(numba.intp, 0), last, out)
+        status, _ = context.call_conv.call_function(builder, function, numba.int64, kinds, values)
+        with cgutils.if_unlikely(builder, status.is_error):
+            context.call_conv.return_status_propagate(builder, status)
+        return context.get_dummy_value()
 
-    return kind(array, numba.intp), generate
+    return numba.void(kernel, plan, x, size, mask, last, out, written), generate
+
+
+@intrinsic
+def memory_at(typing_context, address, length):
+    """Return so many bytes from an address on."""
+
+    def generate(context, builder, signature, arguments):
+        return _array(context, builder, MEMORY, builder.inttoptr(arguments[0], cgutils.voidptr_t), arguments[1], 1)
+
+    return MEMORY(numba.intp, numba.intp), generate
+
+
+def _array(context, builder, kind, pointer, length, itemsize):
+    """Generate an array over memory that belongs to another; kernels do not ask how long it is."""
+    array = context.make_array(kind)(context, builder)
+    length, itemsize = (context.get_constant(numba.intp, n) if isinstance(n, int) else n for n in (length, itemsize))
+    pointer = builder.bitcast(pointer, array.data.type)
+    populate_array(array, pointer, shape=[length], strides=[itemsize], itemsize=itemsize, meminfo=None)
+    return array._getvalue()
+
+
+@intrinsic
+def to_half(typing_context, number):
+    """Return the 16 bits of the float16 that is nearest to a float64.
+
+    It is cut to float32 first. If that leaves something out, its last bit is set, so that it is not halfway between two
+    float16 where the number is not: nothing is rounded twice.
+    """
+
+    def generate(context, builder, signature, arguments):
+        if not converts_halves():
+            return ir.Constant(ir.IntType(16), 0)  # no kernel reads float16 then
+        word = ir.IntType(64)
+        bits = builder.bitcast(arguments[0], word)
+        is_cut = builder.icmp_unsigned("!=", builder.and_(bits, word((1 << 29) - 1)), word(0))
+        last = builder.shl(builder.zext(is_cut, word), word(29))
+        bits = builder.or_(builder.and_(bits, word(-1 << 29)), last)
+        single = builder.fptrunc(builder.bitcast(bits, ir.DoubleType()), ir.FloatType())
+        return builder.bitcast(builder.fptrunc(single, ir.HalfType()), ir.IntType(16))
+
+    return numba.uint16(number), generate
 
 
 @register_jitable
-def add_up(x, out, outer, rows, columns, outer_step, row_step, order):
-    """Write the sums of (outer, rows, columns) over the rows, from 0 on; steps are bytes."""
-    most_lanes, serial, most_columns = order[:3]
-    size = memory_of(x, 0).itemsize
-    width = columns * (x.itemsize // size)
-    outer_stride, row_stride, start = outer_step // size, row_step // size, 0
-    if row_stride < 0:
-        start, row_stride = (rows - 1) * row_stride, -row_stride
+def add_up(told, at, x, mask, out, outer, rows, columns, outer_step, row_step):
+    """Write the sums of (outer, rows, columns) over the rows, from 0 on; what is told of this pass begins `at`."""
+    parts, most_lanes, serial, most_columns = told[2], told[4], told[5], told[6]
+    size, written, result = told[at], told[at + 1], told[at + 2]
+    width = columns * parts
+    outer_stride, row_stride = outer_step // size, row_step // size
     lanes = 1
     while 2 * lanes * width <= most_lanes:
         lanes *= 2
     column_stride = 1 if width > 1 else row_stride
     stripe = width if lanes > 1 else min(width, most_columns)
-    numbers = (outer_stride, row_stride, column_stride, rows, width, lanes, serial * lanes, rows, 1, stripe, 1)
-    plan, memory, sums = np.array(numbers), memory_of(x, start), memory_of(out, 0)
+    plan = (outer_stride, row_stride, column_stride, rows, width, lanes, serial * lanes, rows, 1, stripe, 1)
+    kernel, jobs = told[at + 3], outer * ((width + stripe - 1) // stripe)
     if width * rows <= most_lanes and width <= 2 and (outer > 1 or row_stride == width):
-        sum_short_rows(memory, None, plan, 0, outer, sums)
+        kernel, jobs = told[at + 4], outer
+    sums = out if written == result else np.empty(outer * width * written, np.uint8)
+    if mask.size == 0:
+        call(kernel, plan, x, size, None, jobs, sums, written)
+    elif parts == 1:
+        call(kernel, plan, x, size, mask, jobs, sums, written)
     else:
-        sum_rows(memory, None, plan, 0, outer * ((width + stripe - 1) // stripe), sums)
+        call(kernel, plan, x, size, doubled(mask, outer * rows * columns), jobs, sums, written)
+    if written != result and result == 4:
+        singles = out.view(np.float32)
+        for i, total in enumerate(sums.view(np.float64)):
+            singles[i] = total
+    elif written != result:
+        halves = out.view(np.uint16)
+        for i, total in enumerate(sums.view(np.float64)):
+            halves[i] = to_half(total)
 
 
-def wide(like, n):
-    """Return `n` float64, or complex128 if the array `like` is complex."""
+@register_jitable
+def doubled(mask, count):
+    """Return a mask for the parts of so many complex numbers."""
+    marks = np.empty(2 * count, np.uint8)
+    for i in range(count):
+        marks[2 * i] = marks[2 * i + 1] = mask[i]
+    return marks
 
 
-@overload(wide)
-def _wide(like, n):
-    dtype = numba.complex128 if isinstance(like.dtype, numba.types.Complex) else numba.float64
-    return lambda like, n: np.empty(n, dtype)
+@register_jitable
+def add_twice(told, x, mask, out, first, steps, second):
+    """Write sums of sums: those of `first`, with these `steps`, are contiguous and have the extents of `second`."""
+    number = 8 * told[2]
+    (outer, rows, columns), (outer_step, row_step) = first, steps
+    sums = np.empty(outer * columns * number, np.uint8)
+    add_up(told, FIRST, x, mask, sums, outer, rows, columns, outer_step, row_step)
+    outer, rows, columns = second
+    add_up(told, SECOND, sums, memory_at(0, 0), out, outer, rows, columns, rows * columns * number, columns * number)
 
 
-def functions(*order):
-    """Return what is compiled, by the ufunc's signature; what it is compiled for is a part of it, as its closure.
-
-    They are named after what NumPy calls a sum in its warnings.
-    """
-
-    def of_all():
-        def reduce(x, out):
-            add_up(x, out, 1, x.shape[0], 1, 0, x.strides[0], order)
-
-        return reduce
-
-    def of_columns():
-        def reduce(x, out):
-            rows, columns = x.shape
-            add_up(x, out, 1, rows, columns, 0, x.strides[0], order)
-
-        return reduce
-
-    def of_rows():
-        def reduce(x, out):
-            outer, rows = x.shape
-            steps = x.strides
-            add_up(x, out, outer, rows, 1, steps[0], steps[1], order)
-
-        return reduce
-
-    def of_cubes():
-        def reduce(x, out):
-            outer, rows, columns = x.shape
-            steps = x.strides
-            add_up(x, out, outer, rows, columns, steps[0], steps[1], order)
-
-        return reduce
-
-    def of_slabs():
-        def reduce(x, out):  # x is contiguous
-            rows, outer, inner = x.shape
-            size = x.itemsize
-            if inner > order[0]:  # so that no element passes more additions than the whole sum allows
-                sums = wide(x, rows * outer)
-                add_up(x, sums, rows * outer, inner, 1, inner * size, size, order)
-                add_up(sums, out, 1, rows, outer, 0, outer * sums.itemsize, order)
-            else:
-                sums = wide(x, outer * inner)
-                add_up(x, sums, 1, rows, outer * inner, 0, outer * inner * size, order)
-                add_up(sums, out, outer, inner, 1, inner * sums.itemsize, sums.itemsize, order)
-
-        return reduce
-
-    return {
-        "(r)->()": of_all(),
-        "(r,c)->(c)": of_columns(),
-        "(o,r)->(o)": of_rows(),
-        "(o,r,c)->(o,c)": of_cubes(),
-        "(r,o,s)->(o)": of_slabs(),
-    }
+@register_jitable
+def add_slabs(told, x, mask, out, rows, outer, inner):
+    """Write the sums of contiguous (rows, outer, inner) over the first and the last."""
+    size, most_lanes = told[2] * told[FIRST], told[4]
+    if inner > most_lanes:  # so that no element passes more additions than the whole sum allows
+        add_twice(told, x, mask, out, (rows * outer, inner, 1), (inner * size, size), (1, rows, outer))
+    else:
+        add_twice(told, x, mask, out, (1, rows, outer * inner), (0, outer * inner * size), (outer, inner, 1))
 
 
-def sum_few(layout: str, element: str, result: str, *order: int) -> Any:
-    """Return a generalized ufunc that sums over rows.
+POINTER = numba.types.CPointer(numba.intp)
 
-    A single column may have any strides; several lie one behind the other.
+
+@numba.njit(**OPTIONS)
+def reduce(operands, extents, steps, told):
+    """Sum what NumPy hands to a generalized ufunc. It is named after what NumPy calls a sum in its warnings.
 
     Parameters
     ----------
-    layout : str
-        The ufunc's signature: rows are called r, columns c, and what has sums of its own o.
-    element, result : str
-        The dtypes of what is read and of what is written, real or complex.
-    order : int
+    operands, extents, steps : pointer to int
+        The addresses of the operand, the mask if there is one, and the result; how often there is something to sum, and
+        the extents that the signature names; and the bytes from one to the next.
+    told : pointer to int
+        What `sum_few` keeps for it.
+    """
+    layout, masked, sum_bytes = told[0], told[1], told[2] * told[3]
+    first = 3 if masked else 2
+    for i in range(extents[0]):
+        if layout in (ALL, COLUMNS):
+            outer, rows, columns = 1, extents[1], extents[2] if layout == COLUMNS else 1
+            outer_step, row_step = 0, steps[first]
+        elif layout == SLABS:
+            outer, rows, columns = extents[2], extents[1], 1
+            outer_step, row_step = 0, 0  # it is contiguous
+        else:
+            outer, rows, columns = (
+                1 if layout == BLOCK else extents[1],
+                extents[2],
+                extents[3] if layout == CUBES else 1,
+            )
+            outer_step, row_step = steps[first], steps[first + 1]
+        at = operands[0] + i * steps[0]
+        if row_step < 0:
+            at, row_step = at + (rows - 1) * row_step, -row_step
+        x, mask = memory_at(at, 1), memory_at(0, 0)
+        if masked:
+            mask = memory_at(operands[1] + i * steps[1], 1)
+        out = memory_at(operands[first - 1] + i * steps[first - 1], outer * columns * sum_bytes)
+        # Sums are NaN until they are written: NumPy does not ask whether there was memory for the partial ones.
+        out[:] = 255
+        if layout == BLOCK:
+            add_twice(told, x, mask, out, (extents[1], rows, 1), (outer_step, row_step), (1, extents[1], 1))
+        elif layout == SLABS:
+            add_slabs(told, x, mask, out, rows, outer, extents[3])
+        else:
+            add_up(told, FIRST, x, mask, out, outer, rows, columns, outer_step, row_step)
+
+
+def sum_few(key: Key, order: Iterable[int], address_of: Callable[[Key], int]) -> Any:
+    """Return a generalized ufunc that sums over rows.
+
+    A single column may have any strides; several lie one behind the other. A mask is the second operand: then both are
+    contiguous.
+
+    Parameters
+    ----------
+    key : Key
+        Its signature and dtypes.
+    order : iterable of int
         The most lanes, the rows that a lane adds one after the other (`summation`), and the columns that are worked on
         at a time.
+    address_of : callable
+        Returns where a kernel begins.
     """
-    element_type, result_type = (numba.from_dtype(np.dtype(dtype)) for dtype in (element, result))
-    entry, _, exit_ = layout.partition("->")
-    dimensions = (part.count(",") + (part != "()") for part in (entry, exit_))
-    arrays = [
-        numba.types.Array(kind, max(count, 1), "A")
-        for kind, count in zip((element_type, result_type), dimensions, strict=True)
-    ]
-    vectorize = numba.guvectorize([numba.void(*arrays)], layout, nopython=True, cache=True, boundscheck=False)
-    return vectorize(functions(*order, _version())[layout]).ufunc
-
-
-def mark_few(layout: str, element: str, result: str, *order: int) -> None:
-    """Load what is left on disk behind the compiled `sum_few`, or else leave it there.
-
-    Numba says that it begins to compile a function, but not that it begins to compile a ufunc. So whoever compiles the
-    ufunc leaves a function after it, and whoever must not compile looks for that one first.
-    """
-    known = (layout, element, result, *order, _version())
-
-    @numba.njit(cache=True)
-    def mark():
-        return known
-
-    mark()
-
-
-def _version() -> int:
-    """Return what changes with `sum_kernels`: Numba watches but the file in which a function is written."""
-    return int.from_bytes(sha256(Path(sum_kernels.__file__).read_bytes()).digest()[:7], "big")
+    element, result = np.dtype(key.recipe.element), np.dtype(key.result)
+    parts = 2 if result.kind == "c" else 1
+    told = [recipes.LAYOUTS.index(key.name), key.masked, parts, result.itemsize // parts, *order]
+    for recipe, written, masked, number in recipes.few_passes(key):
+        kernels = (address_of(Key(name, recipe, written, masked)) for name in recipes.KERNELS)
+        told += [*(np.dtype(dtype).itemsize for dtype in (recipe.element, written, number)), *kernels]
+    kept = np.array(told, np.int64)
+    reduce.compile((POINTER,) * 4)
+    [compiled] = reduce.overloads.values()
+    loop = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
+    dtypes = [element.num, np.dtype(np.bool_).num, result.num] if key.masked else [element.num, result.num]
+    operand, _, sums = key.name.partition("->")
+    signature = f"{operand},{operand}->{sums}" if key.masked else key.name
+    return fromfunc("reduce", None, [loop], [dtypes], len(dtypes) - 1, 1, [kept.ctypes.data], kept, -1, signature, ())

@@ -13,10 +13,9 @@ from dispatch_cpu import recipes, row_sums, summation
 
 def can_read(element: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
     """Whether the kernel for `element` gives the sum in which each element is cast to `dtype` first."""
-    name, native = f"{element.kind}{element.itemsize}", element.newbyteorder("=")
-    if not element.isnative and name not in recipes.SWAPPED:
+    if not element.isnative and recipes.name_of(element) not in recipes.SWAPPED:
         return False
-    if native == dtype or (name, f"{dtype.kind}{dtype.itemsize}") in recipes.CAST:
+    if element.newbyteorder("=") == dtype or recipes.is_cast(element, dtype):
         return True
     widened = element.kind == dtype.kind and dtype.itemsize == 2 * element.itemsize and element.itemsize > 2
     return (element.kind in "biu" and dtype.kind in "iu") or (element.kind in "fc" and widened)

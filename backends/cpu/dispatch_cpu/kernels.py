@@ -109,7 +109,6 @@ def _load_wanted_one(key: Key) -> bool:
     """Whether it is known who serves sums with this kernel: it, or NumPy for good."""
     try:
         with _nothing_compiles():
-            mark(key)
             _ready[key] = call_once(key)
     except NotCompiledError:
         return False
@@ -164,27 +163,43 @@ def _nothing_compiles() -> Iterator[None]:
 
 
 def call_once(key: Key) -> Callable[..., Any]:
-    """Return the kernel after a first call, for which Numba loads it from disk or else compiles it."""
-    if key.name not in KERNELS:
-        from dispatch_cpu import few_kernels
+    """Return the kernel after a first call, for which Numba loads it from disk or else compiles it.
 
-        few: Callable[..., Any] = few_kernels.sum_few(key.name, key.recipe.element, key.result, *_ORDER)
-        return few
+    Raises
+    ------
+    NotImplementedError
+        For float16 where the processor cannot read it.
+    """
+    if key.name in KERNELS:
+        kernel: Callable[..., Any] = _loaded(key)[0]
+        return kernel
+    from dispatch_cpu import few_kernels
+
+    few: Callable[..., Any] = few_kernels.sum_few(key, _ORDER, _address)
+    return few
+
+
+def _address(key: Key) -> int:
+    """Return where the code of a kernel begins."""
+    kernel, signature = _loaded(key)
+    compiled = kernel.overloads[signature]
+    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+
+
+def _loaded(key: Key) -> tuple[Any, tuple[Any, ...]]:
+    """Return the function in `sum_kernels` after it was called once, and the types of what it was called with."""
+    import numba
+
     from dispatch_cpu import sum_kernels
 
-    kernel: Callable[..., Any] = getattr(sum_kernels, key.name)
+    if key.recipe.reads_halves and not sum_kernels.converts_halves():
+        raise NotImplementedError("no instructions for float16 in this processor, or in NUMBA_CPU_NAME")
+    kernel = getattr(sum_kernels, key.name)
     mask = np.zeros(2, np.bool_) if key.masked else None
     plan = np.array([1, 1, 1, 2, 1, 1, 16, 16, 1, 1, 1])
-    kernel(np.zeros(2, key.recipe.element), mask, plan, 0, 1, np.empty(1, key.result))
-    return kernel
-
-
-def mark(key: Key) -> None:
-    """Have left on disk that a kernel is there, if Numba would not say otherwise that it has to be compiled."""
-    if key.name not in KERNELS:
-        from dispatch_cpu import few_kernels
-
-        few_kernels.mark_few(key.name, key.recipe.element, key.result, *_ORDER)
+    arguments = (np.zeros(2, key.recipe.element), mask, plan, 0, 1, np.empty(1, key.result))
+    kernel(*arguments)
+    return kernel, tuple(map(numba.typeof, arguments))
 
 
 # A process forks when nothing is being loaded: in the child, imports that its parent was in the middle of would never

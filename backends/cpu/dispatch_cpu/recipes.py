@@ -24,9 +24,9 @@ class Recipe(NamedTuple):
         return "f4" if self.element == "f4" else self.total
 
     @property
-    def neutral(self) -> float:
-        """What changes no sum."""
-        return -0.0 if self.total == "f8" else 0
+    def reads_halves(self) -> bool:
+        """Whether elements are float16."""
+        return self.total == "f8" and self.element in ("u2", "i2")
 
 
 RECIPES = {
@@ -64,13 +64,23 @@ CAST = {
 """The same for elements that are cast to another kind of number or lane first, by what they are and are cast to."""
 
 
+def name_of(dtype: np.dtype[Any]) -> str:
+    """Return the name of a dtype here: its kind and size, whatever the order of its bytes."""
+    return f"{dtype.kind}{dtype.itemsize}"
+
+
+def is_cast(dtype: np.dtype[Any], operation: np.dtype[Any]) -> bool:
+    """Whether there is a recipe of its own for elements that are cast to `operation`."""
+    return (name_of(dtype), name_of(operation)) in CAST
+
+
 def recipe(dtype: np.dtype[Any], operation: np.dtype[Any] | None = None) -> Recipe:
     """Return the recipe for elements of a dtype that are cast to `operation`, by default their own."""
-    name = f"{dtype.kind}{dtype.itemsize}"
     if not dtype.isnative:
-        return SWAPPED[name]
-    cast = None if operation is None else CAST.get((name, f"{operation.kind}{operation.itemsize}"))
-    return RECIPES[name] if cast is None else cast
+        return SWAPPED[name_of(dtype)]
+    if operation is not None and is_cast(dtype, operation):
+        return CAST[name_of(dtype), name_of(operation)]
+    return RECIPES[name_of(dtype)]
 
 
 class Key(NamedTuple):
@@ -108,37 +118,75 @@ KERNELS = ("sum_rows", "sum_short_rows")
 """The functions in `sum_kernels`."""
 
 ALL, COLUMNS, ROWS, CUBES = "(r)->()", "(r,c)->(c)", "(o,r)->(o)", "(o,r,c)->(o,c)"
-SLABS = "(r,o,s)->(o)"
+SLABS, BLOCK = "(r,o,s)->(o)", "(s,r)->()"
 """The ufuncs in `few_kernels`: what is summed over is r and s, what is kept inside it c and outside o."""
 
-LAYOUTS = (ALL, COLUMNS, ROWS, CUBES, SLABS)
+LAYOUTS = (ALL, COLUMNS, ROWS, CUBES, SLABS, BLOCK)
 
 
-def few_key(layout: str, element: str, result: str) -> Key:
+FEW = ("ee", "ef", "ed", "ff", "fd", "dd", "FF", "FD", "DD")
+"""What ufuncs for few floats read and write."""
+
+
+def few_key(layout: str, chars: str, *, masked: bool = False) -> Key:
     """Return the key of a ufunc for few floats, by the characters of what it reads and writes."""
-    return Key(layout, Recipe(element, "f8", "f8"), result, masked=False)
+    return Key(layout, Recipe(chars[0], "f8", "f8"), chars[1], masked)
 
 
-FEW = ("Hd", "ff", "fd", "dd", "FF", "FD", "DD")
-"""What ufuncs for few floats read and write; complex numbers are read as such, float16 as integers."""
+def few_recipe(chars: str) -> Recipe:
+    """Return the recipe by which a ufunc for few floats adds, by the characters of what it reads and writes."""
+    return recipe(np.dtype(chars[0]), np.dtype(chars[1]))
 
 
 _SINGLE = ("f4", "f8", "u4", "i2")
 """Elements whose sums may be float32."""
 
 
-def _results(recipe: Recipe) -> tuple[str, ...]:
+class FewPass(NamedTuple):
+    """One call of a kernel by a ufunc for few floats.
+
+    Attributes
+    ----------
+    recipe, written, masked : Recipe, str and bool
+        Those of the kernel's `Key`, `written` as its result.
+    result : str
+        The real dtype in which the ufunc keeps what is written.
+    """
+
+    recipe: Recipe
+    written: str
+    masked: bool
+    result: str
+
+
+def few_passes(key: Key) -> list[FewPass]:
+    """Return the calls of which a ufunc for few floats consists."""
+    first, result = few_recipe(key.recipe.element + key.result), np.dtype(key.result)
+    number = f"f{result.itemsize // 2 if result.kind == 'c' else result.itemsize}"
+    if key.name in (SLABS, BLOCK):
+        return [FewPass(first, "f8", key.masked, "f8"), _few_pass(RECIPES["f8"], number, masked=False)]
+    return [_few_pass(first, number, masked=key.masked)]
+
+
+def _few_pass(recipe: Recipe, number: str, *, masked: bool) -> FewPass:
+    return FewPass(recipe, number if number in _results(recipe, masked=masked) else recipe.total, masked, number)
+
+
+def _results(recipe: Recipe, *, masked: bool) -> tuple[str, ...]:
     """Return the dtypes in which sums are written: the sums of float32 in two passes are float64 in the second."""
-    return (recipe.total, "f4") if recipe.stage == "f8" and recipe.element in _SINGLE else (recipe.total,)
+    is_single = recipe.stage == "f8" and recipe.element in _SINGLE and not masked
+    return (recipe.total, "f4") if is_single else (recipe.total,)
 
 
 def all_keys() -> list[Key]:
     """Return everything that a sum may ask for."""
-    return [
+    kernels = [
         Key(name, recipe, result, masked)
         for name in KERNELS
         for recipe in dict.fromkeys([*RECIPES.values(), *SWAPPED.values(), *CAST.values()])
-        for result in _results(recipe)
         for masked in (False, True)
-        if not (masked and result != recipe.total)
-    ] + [few_key(layout, *chars) for layout in LAYOUTS for chars in FEW]
+        for result in _results(recipe, masked=masked)
+    ]
+    return kernels + [
+        few_key(layout, chars, masked=masked) for layout in LAYOUTS for chars in FEW for masked in (False, True)
+    ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dispatch.reduction import Reduction, prepare
 from dispatch_cpu import any_layout
-from dispatch_cpu.few_elements import FewSums, plan_few
+from dispatch_cpu.few_elements import NOTHING, FewSums, plan_few
 from dispatch_cpu.kernel_route import KernelRoute, plan_route
 from dispatch_cpu.numpy_sums import CHUNK, is_best, is_best_for_vectors
 from dispatch_cpu.signals import signal
@@ -27,9 +27,6 @@ CAST = 1 << 21
 
 WIDER = {"e": "d", "f": "d", "F": "D"}
 """In what floats are summed that something is still to be added to, by the characters of dtypes."""
-
-_NOTHING = {char: np.array(-np.dtype(char).type(0)) for char in "efdFD"}
-"""What changes no sum, by the character of the dtype."""
 
 _reduce: Callable[..., Any] = np.add.reduce
 
@@ -63,13 +60,14 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
         elements = prepare(a, axis, WIDER[result.char], None, keepdims, NO_VALUE, where)
     if elements.dtype.kind in "iu" and is_best(a, elements, masked=is_masked):
         return _finishing(_by_numpy_in(elements.dtype), elements.dtype, result)
-    few = plan_few(a, elements) if not is_masked or a.dtype.char in _NOTHING else None
-    if few is not None and not is_masked:
+    is_alike = is_masked and _are_alike(a, where)
+    few = plan_few(a, elements, masked=is_alike)
+    if few is not None and (is_alike or not is_masked):
         if elements.dtype == result and not is_started:
-            return _by_few(few) if out is None else _by_few_into(few, out, result)
-        return _finishing(_by_few(few), elements.dtype, result)
+            return _by_few(few, masked=is_masked) if out is None else _by_few_into(few, out, result, masked=is_masked)
+        return _finishing(_by_few(few, masked=is_masked), elements.dtype, result)
     if few is not None and elements.where.shape == a.shape:
-        add = _by_few_masked(few, _NOTHING[a.dtype.char], in_columns=a.flags.fnc)
+        add = _by_few_where(few, NOTHING[a.dtype.char], in_columns=a.flags.fnc)
     elif (route := plan_route(a, elements)) is not None:
         add = _by_kernel(route)
     elif elements.dtype.kind in "iu" and not is_masked and a.dtype.kind in "biu":
@@ -116,20 +114,28 @@ def _by_cast(cast: NDArray[Any], axis: Any, keepdims: Any) -> Run:
     return run
 
 
-def _by_few(few: FewSums) -> Run:
-    def run(a: NDArray[Any], _axis: Any, _dtype: Any, _out: Any, _keepdims: Any, _initial: Any, _where: Any) -> Any:
-        return few.take(a)
-
-    return run
-
-
-def _by_few_into(few: FewSums, out: NDArray[Any], result: np.dtype[Any]) -> Run:
-    if few.writes(out):
-        return lambda a, _axis, _dtype, out, *_: few.take_into(a, out)
-    return _finishing(_by_few(few), result, result)
+def _are_alike(a: NDArray[Any], mask: Any) -> bool:
+    """Whether array and mask are both contiguous, in the same way."""
+    if mask.__class__ is not np.ndarray or mask.shape != a.shape:
+        return False
+    return (a.flags.c_contiguous and mask.flags.c_contiguous) or (a.flags.f_contiguous and mask.flags.f_contiguous)
 
 
-def _by_few_masked(few: FewSums, nothing: NDArray[Any], *, in_columns: bool) -> Run:
+def _by_few(few: FewSums, *, masked: bool) -> Run:
+    if masked:
+        return lambda a, _axis, _dtype, _out, _keepdims, _initial, where: few.take(a, where)
+    return lambda a, _axis, _dtype, _out, _keepdims, _initial, _where: few.take(a)
+
+
+def _by_few_into(few: FewSums, out: NDArray[Any], result: np.dtype[Any], *, masked: bool) -> Run:
+    if not few.writes(out):
+        return _finishing(_by_few(few, masked=masked), result, result)
+    if masked:
+        return lambda a, _axis, _dtype, out, _keepdims, _initial, where: few.take_into(a, where, out)
+    return lambda a, _axis, _dtype, out, *_: few.take_into(a, out)
+
+
+def _by_few_where(few: FewSums, nothing: NDArray[Any], *, in_columns: bool) -> Run:
     if in_columns:  # where array and mask disagree, `numpy.where` returns rows, and `few` is for arrays like `a`
         return lambda a, _axis, _dtype, _out, _keepdims, _initial, where: few.take(
             np.where(np.transpose(where), a.T, nothing).T

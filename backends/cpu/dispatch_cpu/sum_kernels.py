@@ -16,6 +16,7 @@ import llvmlite.ir as ir
 import numba
 import numpy as np
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload, register_jitable
 
 AHEAD = 4096
@@ -44,6 +45,19 @@ STAGES: dict[Any, Any] = {
 """The dtype in which a lane adds integers, where it is not int64."""
 
 
+def converts_halves() -> bool:
+    """Whether there are instructions for float16: the functions that LLVM calls in their place are nowhere."""
+    machine, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return "+f16c" in features.split(",") or not machine.startswith(("x86", "i"))
+
+
+@intrinsic
+def nothing_of(typing_context, dtype):
+    """Return an array of no elements, for which no memory is asked."""
+    kind = numba.types.Array(dtype.dtype, 1, "C")
+    return kind(dtype), lambda context, *_: ir.Constant(context.get_value_type(kind), None)
+
+
 def stage_of(x, out):
     """Return an empty array of the dtype in which lanes add (`recipes.Recipe`)."""
 
@@ -54,7 +68,7 @@ def _stage_of(x, out):
         dtype = numba.float32 if x.dtype == numba.uint16 else numba.float64
     else:
         dtype = STAGES.get(x.dtype, numba.int64)
-    return lambda x, out: np.empty(0, dtype)
+    return lambda x, out: nothing_of(dtype)
 
 
 def total_of(out):
@@ -64,14 +78,14 @@ def total_of(out):
 @overload(total_of)
 def _total_of(out):
     dtype = numba.float64 if isinstance(out.dtype, numba.types.Float) else numba.int64
-    return lambda out: np.empty(0, dtype)
+    return lambda out: nothing_of(dtype)
 
 
 @register_jitable
 def lanes_of(like, n):
     """Return `n` lanes of the dtype of `like`; a vector of them is never in two lines of the cache, nor cut short."""
-    memory = np.empty(n + 2 * LINE // like.itemsize, like.dtype)
-    skip = -memory.ctypes.data % LINE // like.itemsize
+    memory = np.empty(n + 2 * LINE, like.dtype)
+    skip = -memory.ctypes.data % LINE // memory.itemsize
     return memory[skip : skip + n]
 
 
@@ -352,15 +366,15 @@ def _place(index, stride):
     return lambda index, stride: index * stride
 
 
-def as_total(stage, total):
-    """Return `stage` where it has the dtype of `total`; otherwise `total`, to which it has to be copied."""
+def totals_of(stage, like):
+    """Return `stage` if it has the dtype of `like`; otherwise as many lanes, to which it has to be copied."""
 
 
-@overload(as_total)
-def _as_total(stage, total):
-    if stage.dtype == total.dtype:
-        return lambda stage, total: stage
-    return lambda stage, total: total
+@overload(totals_of)
+def _totals_of(stage, like):
+    if stage.dtype == like.dtype:
+        return lambda stage, like: stage
+    return lambda stage, like: lanes_of(like, stage.size)
 
 
 def copy_lanes(stage, total, width):
@@ -514,7 +528,7 @@ def sum_rows(x, mask, plan, first, last, out):
     chunk, chunks, stripe = plan[7], plan[8], plan[9]
     stripes = (width + stripe - 1) // stripe
     stage = lanes_of(stage_of(x, out), lanes * stripe)
-    total = as_total(stage, lanes_of(total_of(out), lanes * stripe))
+    total = totals_of(stage, total_of(out))
     start = convert(0, total) if plan[10] else neutral(total)
     depth = 1
     while tile_rows << depth - 1 < min(chunk, rows):
