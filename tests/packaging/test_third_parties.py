@@ -39,7 +39,7 @@ def test_a_plugin_on_the_array_api_passes_the_kit(environment):
     listed = run(environment / "venv/bin/dispatch", "list", cwd=environment).stdout
     assert "array-api-strict:0" in listed
     assert "pip install torch" in listed
-    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "dispatch-array-api", cwd=environment)
+    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "array-dispatch-array-api", cwd=environment)
 
 
 def files_of_the_tutorial():
@@ -64,7 +64,7 @@ def test_the_backend_of_the_tutorial_passes_the_kit(environment):
     tested = run(python, "-m", "pytest", "-q", "-x", cwd=folder)
     assert " passed" in tested.stdout
     assert "failed" not in tested.stdout
-    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "dispatch-lists", cwd=environment)
+    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "array-dispatch-lists", cwd=environment)
 
 
 def without_the_solver(folder, files):
