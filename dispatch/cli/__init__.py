@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 the computation failed; 2 wrong usage or bad input; 3 no b
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from dispatch import __version__
 from dispatch.cli import bench, calibrate, check, demo, doctor, eigsh, explain, list_backends, new, sum
 from dispatch.cli.exit_codes import DONE, FAILED, INTERRUPTED, exit_code
 from dispatch.cli.parser import Parser
-from dispatch.cli.streams import command_streams, complain, drop_unwritten_output
+from dispatch.cli.streams import STDERR, command_streams, complain, drop_unwritten_output
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         Words after the program's name; by default those of the process.
     """
+    if not faulthandler.is_enabled():
+        faulthandler.enable(STDERR)  # a crash says in which file of which plugin
     options = argparse.Namespace(debug=False)
     with command_streams():
         if sys.stdout is None:

@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -116,11 +119,32 @@ def test_a_backend_that_hangs_is_given_up(install, capsys):
     assert findings["hangs"]["remedy"] == "do without it: DISPATCH_DISABLE=hangs; or allow more: --timeout"
 
 
-def test_a_plugin_that_crashes_at_import_takes_nothing_with_it(install, capsys):
-    install("early", "", "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+ENDS = {
+    "os.kill(os.getpid(), signal.SIGSEGV)": "the process was ended by SIGSEGV",
+    "os.abort()": "the process was ended by SIGABRT",
+    "os._exit(7)": "the process ended with code 7",
+}
+
+
+@pytest.mark.parametrize(("body", "end"), ENDS.items(), ids=ENDS)
+def test_a_plugin_that_crashes_at_import_takes_nothing_with_it(install, capsys, body, end):
+    install("early", "", f"import os, signal\n{body}\n")
     code, findings = examined(capsys, "early")
     assert code == 1
-    assert findings["early"]["reason"] == "import of its plugin: the process was ended by SIGSEGV"
+    assert findings["early"]["reason"] == f"import of its plugin: {end}"
+    assert findings["early"]["remedy"].endswith("do without it: DISPATCH_DISABLE=early")
+
+
+def test_a_command_that_a_plugin_crashes_says_in_which_file(install):
+    install("early", "", "import os\nos.abort()\n")
+    command = [sys.executable, "-m", "dispatch", "list"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGABRT
+    assert ended.stderr.startswith("Fatal Python error: Aborted")
+    assert 'plugin_early.py", line 2 in <module>' in ended.stderr
+    without = os.environ | {"DISPATCH_DISABLE": "early"}
+    listed = subprocess.run(command, env=without, capture_output=True, text=True, check=True)
+    assert "early  plugin-early 1.0  unavailable: disabled by DISPATCH_DISABLE" in listed.stdout
 
 
 def test_a_plugin_that_cannot_be_imported_is_broken(install, capsys):
