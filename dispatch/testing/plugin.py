@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
@@ -14,6 +13,7 @@ from dispatch.discovery import discover
 from dispatch.operations.call import describe
 from dispatch.testing.base import Conformance
 from dispatch.testing.capabilities import Elsewhere, small_call
+from dispatch.testing.process import process_left_alone
 
 HEAVY = ("numba", "pyopencl", "cupy", "torch", "jax", "scipy.sparse.linalg", "matplotlib")
 """Modules that take tenths of a second to import: importing a plugin must not import them."""
@@ -52,12 +52,10 @@ class PluginConformance(Conformance):
         assert tuple(backend.probe()) == devices
 
     def test_probe_has_no_side_effects(self, capfd: pytest.CaptureFixture[str]) -> None:
-        """`probe` prints nothing and leaves the environment alone."""
-        environment = dict(os.environ)
-        self.the_backend().probe()
-        printed = capfd.readouterr()
-        assert (printed.out, printed.err) == ("", "")
-        assert dict(os.environ) == environment
+        """`probe` prints nothing, and leaves the environment and the rest of the process alone."""
+        backend = self.the_backend()
+        with process_left_alone("probe()", capfd):
+            backend.probe()
 
     def test_its_answers_about_calls(self) -> None:
         """`supports` answers True or a reason, `cost` a number of seconds that grows with the work."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -17,8 +15,10 @@ from numpy.typing import NDArray
 
 import dispatch
 from dispatch.operations.call import describe
+from dispatch.reduction import operation_dtype
 from dispatch.testing.base import Conformance, random_array
 from dispatch.testing.comparison import assert_near, assert_same
+from dispatch.testing.process import process_left_alone
 from dispatch.testing.reference import allowed_error, exact_sum, sum_of_sizes, unit_roundoff
 
 ALL_DTYPES = "?bBhHiIlLqQefdFD"
@@ -277,6 +277,40 @@ class SumConformance(Conformance):
             dispatch.sum(b, axis=axis, out=inside, backend=self.backend)
             np.testing.assert_array_equal(inside, apart, err_msg=f"`out` is a part of the array, axis={axis}")
 
+    def test_into_an_array_of_another_dtype(self, sum_dtype: np.dtype[Any]) -> None:
+        """`out` takes part in the dtype of the sum, which is then cast to that of `out`, as NumPy casts it."""
+        small = np.asarray(np.arange(35).reshape(5, 7) % 4, sum_dtype)  # exact in every dtype, as are the sums
+        if sum_dtype.kind in "fc":
+            small += sum_dtype.type(0.75)
+        if sum_dtype.kind == "c":
+            small *= sum_dtype.type(1 - 1j)
+        if sum_dtype.kind in "iu" and sum_dtype.itemsize > 1:
+            small[2, 3] = 300  # which wraps around in 8 bits
+        large = small.copy()
+        if sum_dtype.kind in "fc":
+            large[2, 3] = 2 / np.finfo(sum_dtype).eps  # with any other element, the sum needs a wider dtype
+        for target in self.sum_dtypes:
+            operation = operation_dtype(sum_dtype, None, np.dtype(target))
+            widened = sum_dtype.kind in "fc" and np.finfo(operation).eps < np.finfo(sum_dtype).eps
+            a = large if widened else small
+            for axis in (None, 0):
+                expected = np.zeros(() if axis is None else 7, target)
+                out = expected.copy()
+                call = _described(a, {"axis": axis}) + f" into an array of {out.dtype}"
+                with warnings.catch_warnings(record=True) as theirs:
+                    warnings.simplefilter("always")
+                    np.sum(a, axis=axis, out=expected)
+                with warnings.catch_warnings(record=True) as ours:
+                    warnings.simplefilter("always")
+                    try:
+                        assert dispatch.sum(a, axis=axis, out=out, backend=self.backend) is out
+                    except dispatch.UnsupportedCallError:
+                        assert operation.char not in self.sum_dtypes, f"{call} is refused, which is declared"
+                        continue
+                np.testing.assert_array_equal(out, expected, err_msg=call)
+                told, right = (any(w.category is np.exceptions.ComplexWarning for w in ws) for ws in (ours, theirs))
+                assert told == right, f"{call} warns of a discarded imaginary part: {told}, expected {right}"
+
     def test_from_an_initial_value(self, sum_dtype: np.dtype[Any]) -> None:
         """`initial` is added last, in the dtype of the sum, also to nothing."""
         wide = 2**40 + 1 if sum_dtype.kind in "biu" else 1 / 3 + 0.7j if sum_dtype.kind == "c" else 1 / 3
@@ -414,26 +448,9 @@ class SumConformance(Conformance):
         What compilers and drivers say is no different: a program's output is the program's.
         """
         a = random_array(sum_dtype, (30, 11))
-
-        def state() -> dict[str, Any]:
-            return {
-                "np.geterr()": np.geterr(),
-                "np.random": [str(part) for part in np.random.get_state()],
-                "random": random.getstate(),
-                "os.environ": dict(os.environ),
-                "warnings.filters": list(warnings.filters),
-            }
-
-        before = state()
-        capfd.readouterr()
-        with np.errstate():  # which is as before for the tests that follow
+        with process_left_alone("a sum", capfd):
             for axis in (None, 0, 1):
                 dispatch.sum(a, axis=axis, backend=self.backend)
-            after = state()
-        printed = capfd.readouterr()
-        assert (printed.out, printed.err) == ("", ""), "a sum prints"
-        changed = [name for name in before if before[name] != after[name]]
-        assert not changed, f"a sum changes {', '.join(changed)}"
 
     def test_every_further_device(self) -> None:
         """Devices after the first one compute the same, in every dtype that they support."""
@@ -460,6 +477,8 @@ class SumConformance(Conformance):
             {"out": np.zeros(3)},
             {"axis": 0, "out": np.zeros(3, a.dtype)},
             {"axis": 0, "out": [0] * 4},
+            {"axis": 0, "out": np.zeros(4, "S8")},
+            {"axis": 0, "out": np.zeros(4, "M8[s]")},
             {"axis": 0, "out": _read_only(np.zeros(4, a.dtype))},
             {"where": np.ones((5, 4), bool)},
             {"where": np.ones((3, 4), int)},

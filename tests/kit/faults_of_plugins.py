@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import warnings
 
 import numpy as np
 
@@ -53,6 +54,15 @@ class ProbeSetsVariables(Copy):
 
     def probe(self):
         os.environ["DISPATCH_COPY_PROBES"] = str(int(os.environ.get("DISPATCH_COPY_PROBES", "0")) + 1)
+        return super().probe()
+
+
+@fault("test_probe_has_no_side_effects")
+class ProbeSilencesWarnings(Copy):
+    """`probe` leaves a filter of warnings behind."""
+
+    def probe(self):
+        warnings.filterwarnings("ignore", "a driver of old")
         return super().probe()
 
 

@@ -2,6 +2,9 @@
 
 import dataclasses
 import functools
+import os
+import random
+import warnings
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -827,6 +830,43 @@ class OutWithoutStrides(Sum):
         return out
 
 
+class OutByACast(Sum):
+    """The sum is taken as if there were no `out`, and `cast` to it."""
+
+    def wrong(self, a, **arguments):
+        out = arguments["out"]
+        if not isinstance(out, np.ndarray) or out.dtype.char not in "?bBhHiIlLqQfdFD":
+            return self.right(a, **arguments)
+        self.right(a, **arguments | {"out": out.copy() if out.flags.writeable else out})  # what it refuses
+        out[...] = self.cast(self.right(a, **arguments | {"out": None}), out.dtype)
+        return out
+
+
+@fault("test_into_an_array_of_another_dtype", among="float32")
+class OutTakesNoPart(OutByACast):
+    """The dtype of `out` takes no part in that of the sum."""
+
+    def cast(self, sums, dtype):
+        with warnings.catch_warnings(action="ignore", category=np.exceptions.ComplexWarning):
+            return sums.astype(dtype)
+
+
+@fault("test_into_an_array_of_another_dtype", among="int64")
+class OutSaturated(OutByACast):
+    """A sum that `out` does not hold becomes the largest number that it holds."""
+
+    def cast(self, sums, dtype):
+        return np.clip(sums, None, np.iinfo(dtype).max) if dtype.kind in "iu" and sums.dtype.kind in "iu" else sums
+
+
+@fault("test_into_an_array_of_another_dtype", among="complex64")
+class ImaginaryPartsDroppedInSilence(OutByACast):
+    """A real `out` takes the real part of a complex sum without a warning."""
+
+    def cast(self, sums, dtype):
+        return sums.real if dtype.kind != "c" else sums
+
+
 # What a caller may rely on
 
 
@@ -918,6 +958,33 @@ class RandomNumbersReseeded(Sum):
 
     def wrong(self, a, **arguments):
         np.random.seed(0)
+        return self.right(a, **arguments)
+
+
+@fault("test_it_leaves_the_process_alone", among="float64")
+class PythonsRandomNumbersReseeded(Sum):
+    """`sum` seeds Python's random numbers."""
+
+    def wrong(self, a, **arguments):
+        random.seed(0)
+        return self.right(a, **arguments)
+
+
+@fault("test_it_leaves_the_process_alone", among="float64")
+class EnvironmentChanged(Sum):
+    """`sum` sets an environment variable."""
+
+    def wrong(self, a, **arguments):
+        os.environ["DISPATCH_COPY_THREADS"] = "1"
+        return self.right(a, **arguments)
+
+
+@fault("test_it_leaves_the_process_alone", among="float64")
+class FilterLeftBehind(Sum):
+    """`sum` leaves a filter of warnings behind."""
+
+    def wrong(self, a, **arguments):
+        warnings.filterwarnings("ignore", "a driver of old")
         return self.right(a, **arguments)
 
 

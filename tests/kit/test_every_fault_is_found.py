@@ -3,14 +3,18 @@
 import contextlib
 import importlib
 import os
+import random
 import sys
+import warnings
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import dispatch
 from dispatch import testing
+from dispatch.testing.process import process_restored, process_state
 from tests.kit import fault
 
 for _catalogue in ("sum", "engine", "eigsh", "plugins"):
@@ -89,13 +93,25 @@ def test_the_kit_finds(name, monkeypatch, installed):
     source = getattr(found.backend, "source", None)
     if source is not None:
         installed(source)
-    with contextlib.nullcontext() if source is not None else dispatch.register(found.backend()):
+    with process_restored(), contextlib.nullcontext() if source is not None else dispatch.register(found.backend()):
         outcomes = run_kit([place_of(test) for test in found.tests], found.among)
     assert outcomes.failed, f"the kit does not find it: {found.what}"
     # The same test passes for the copy that has no fault: what failed is the fault. What is declared narrower than it
     # is, and what only an installed plugin is asked, has no such copy here; `test_cpu.py` asks it of the original.
     if not found.declared and source is None:
         assert passes_unmodified(outcomes.failed[0].partition("::")[2])
+
+
+def test_no_fault_changes_the_process_for_other_tests():
+    before = process_state()
+    with process_restored():
+        np.seterr(invalid="ignore")
+        np.random.seed(0)
+        random.seed(0)
+        os.environ["DISPATCH_COPY"] = "1"
+        warnings.simplefilter("ignore")
+        assert all(now != before[name] for name, now in process_state().items())
+    assert process_state() == before
 
 
 def test_what_is_accepted_without_a_declaration_is_named(monkeypatch):
