@@ -12,6 +12,7 @@ from scipy.linalg import LinAlgError, cholesky
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
+from dispatch.solvers.lengths import lengths
 from dispatch.solvers.problem import EigenProblem, Operand
 
 ROUNDING = 1000
@@ -116,10 +117,9 @@ def _probe(operator: LinearOperator, problem: EigenProblem) -> tuple[float, floa
     X /= np.linalg.norm(X, axis=0)
     AX = np.asarray(operator.matmat(X.astype(problem.dtype)))
     x, y, Ax, Ay = X[:, 0], X[:, 1], AX[:, 0], AX[:, 1]
-    # Squares of what is finite may not be: norms are those of the vectors divided by their largest elements.
     largest = float(abs(AX).max()) or 1.0
     asymmetry = abs(np.vdot(x, Ay / largest) - np.vdot(Ax / largest, y))
-    return float(asymmetry * largest), float(np.linalg.norm(AX / largest, axis=0).max() * largest)
+    return float(asymmetry * largest), float(lengths(AX).max())
 
 
 def check_indices(name: str, matrix: Any) -> None:

@@ -14,9 +14,11 @@ from dispatch.solvers.conclusion import conclude, rounded
 from dispatch.solvers.convergence import FLOOR
 from dispatch.solvers.inverse_iteration import independent, iterated_spectrum, orthonormal_clusters
 from dispatch.solvers.inverses import MOVES, SINGULAR, DenseFactors, SingularShiftError
+from dispatch.solvers.lengths import lengths, norm_estimate
 from dispatch.solvers.problem import EigenProblem, Operand
 from dispatch.solvers.rayleigh_ritz import wanted_first
 from dispatch.solvers.result import EigshInfo, EigshResult
+from dispatch.solvers.schur_complement import finite_spectrum
 from dispatch.solvers.transformation import Transformation
 
 ALWAYS_BELOW = 256
@@ -27,9 +29,6 @@ BLOCKS = 5
 
 RESCUE_BELOW = 4096
 """Order up to which LAPACK takes over, for the whole spectrum, where the iteration gets stuck."""
-
-POWER_STEPS = 10
-"""Steps of the power method for a norm: they seldom miss it by more than a tenth."""
 
 
 def dense_is_better(problem: EigenProblem, vectors: int) -> bool:
@@ -96,7 +95,7 @@ def _pairs(
         return wanted
     values, X = _ascending(*_wanted(problem, *spectrum, sigma))
     _, limits = pencil.residuals(values, X)
-    clusters = orthonormal_clusters(M, values, X, limits / np.linalg.norm(M @ X, axis=0))
+    clusters = orthonormal_clusters(M, values, X, limits / lengths(M @ X))
     return values, clusters if pencil.excess(values, clusters).max() <= 1.0 else X
 
 
@@ -168,27 +167,16 @@ class _Pencil:
     def residuals(self, values: NDArray[Any], X: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the norms of the residuals ``A x - λ M x``, and how large these may be."""
         MX = X if self._M is None else self._M @ X
-        size, size_M = (np.linalg.norm(block, axis=0) for block in (X, MX))
+        size, size_M = lengths(X), lengths(MX)
         norm_A = max(self._norm_A, 0.0 if self._norm_M else abs(values).max())
         floor = FLOOR * self._problem.eps * (norm_A + self._norm_M * abs(values)) * size
         limits = np.maximum(self._problem.tol * abs(values) * size_M, floor)
-        return np.linalg.norm(self._A @ X - MX * values, axis=0), np.maximum(limits, np.finfo(np.float64).tiny)
+        return lengths(self._A @ X - MX * values), np.maximum(limits, np.finfo(np.float64).tiny)
 
     def excess(self, values: NDArray[Any], X: NDArray[Any]) -> NDArray[np.float64]:
         """Return the ratio of each residual to its limit."""
         norms, limits = self.residuals(values, X)
         return norms / limits
-
-
-def norm_estimate(matrix: Operand) -> float:
-    """Return the 2-norm of a Hermitian matrix, or a little less, by steps of the power method."""
-    x = np.random.default_rng(2).standard_normal(matrix.shape[0])
-    for _ in range(POWER_STEPS):
-        size = np.linalg.norm(x)
-        if size == 0.0:
-            break
-        x = matrix @ (x / size)
-    return float(np.linalg.norm(x))
 
 
 def _spectrum(
@@ -211,7 +199,8 @@ def _spectrum(
                 f"M is not positive definite: {error}; a semidefinite M needs sigma, which asks for the finite "
                 "eigenvalues near it"
             ) from None
-        return _by_inverse(A, M, M, sigma, "M", eps)
+        finite = finite_spectrum(A, M, eps)
+        return _by_inverse(A, M, M, sigma, "M", eps) if finite is None else finite
     return values, D[:, None] * X
 
 
@@ -221,7 +210,7 @@ def _buckling(A: NDArray[Any], M: Any, sigma: float | None, eps: float) -> tuple
         inverse_values, X = eigh(M, A, check_finite=False, driver="gvd")
     except LinAlgError:
         return _by_inverse(A, M, A, sigma or 0.0, "A", eps)
-    finite = abs(inverse_values) > len(A) * eps * abs(inverse_values).max()
+    finite = abs(inverse_values) > len(A) * float(np.finfo(A.dtype).eps) * abs(inverse_values).max()
     return 1.0 / inverse_values[finite], X[:, finite]
 
 
@@ -257,7 +246,7 @@ def _by_inverse(
     X = Y @ Z / np.where(theta == 0.0, 1.0, theta)
     AX, MX = A @ X, M @ X
     a, m = (np.einsum("ij,ij->j", X.conj(), P).real for P in (AX, MX))
-    finite = (abs(theta) > len(A) * eps * abs(theta).max()) & (m != 0.0)
+    finite = (abs(theta) > len(A) * working * abs(theta).max()) & (m != 0.0)
     size = np.sqrt((a if name == "A" else m)[finite])
     return (a / np.where(m == 0.0, 1.0, m))[finite], X[:, finite] / size
 

@@ -14,7 +14,7 @@ from scipy.linalg import get_lapack_funcs, lu_solve
 from scipy.sparse import csc_array, csr_array
 from scipy.sparse.linalg import LinearOperator, minres, splu
 
-MOVES = (0, 1, 10, 100, 1000)
+MOVES = (0, 1, 10, 100, 1_000, 10_000, 100_000)
 """How far a shift that is an eigenvalue is moved until ``A - σ M`` is not singular, in units near the precision."""
 
 SINGULAR = (

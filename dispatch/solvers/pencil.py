@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator
 
 from dispatch.solvers.engine import Block, BlockEngine, Operator
+from dispatch.solvers.lengths import lengths
 from dispatch.solvers.problem import EigenProblem, Operand
 
 
@@ -95,9 +96,7 @@ def _exponent(operand: Operand | None, problem: EigenProblem) -> int:
         return 0
     if isinstance(operand, LinearOperator):
         x = np.random.default_rng(1).standard_normal((problem.n, 1))
-        y = operand.matmat((x / np.linalg.norm(x)).astype(problem.dtype))
-        largest = float(abs(y).max()) or 1.0
-        size = float(np.linalg.norm(y / largest)) * largest
+        size = float(lengths(operand.matmat((x / np.linalg.norm(x)).astype(problem.dtype)))[0])
     else:
         elements = operand.data if isinstance(operand, csr_array) else operand
         size = float(abs(elements).max()) if elements.size else 0.0

@@ -81,9 +81,10 @@ class Product(Preconditioner):
 
 
 def jacobi(problem: EigenProblem, pencil: Pencil, reason: str) -> Product:
-    """Return the preconditioner by the inverse of A's diagonal; zeros in it count as its mean."""
+    """Return the preconditioner by the inverse of A's diagonal; zeros in it count as its mean, or as ones."""
     matrix = pencil.scaled_A
     diagonal = np.asarray(matrix.diagonal().real, np.float64)
     size = abs(diagonal)
-    safe = np.where(size > 1e-3 * size.mean(), diagonal, np.copysign(max(float(size.mean()), 1e-300), diagonal))
+    mean = float(size.mean()) or 1.0
+    safe = np.where(size > 1e-3 * mean, diagonal, np.copysign(mean, diagonal))
     return Product("jacobi", reason, pencil.engine, diags_array(1.0 / safe, format="csr", dtype=problem.dtype))

@@ -32,6 +32,7 @@ from dispatch.solvers.shift_without_inverse import at_an_end, farthest
 from dispatch.solvers.shifted_inverse import invert
 from dispatch.solvers.spectral_bounds import check_metric, lanczos_bounds
 from dispatch.solvers.start import guards, random_vectors, start_vectors
+from dispatch.solvers.start_in_range import start_in_range
 from dispatch.solvers.transformation import Transformation
 from dispatch.solvers.transformed_pencil import ImpureError, IndefiniteError, TransformedPencil
 from dispatch.solvers.way_to_shift import Choice, choose_way
@@ -162,8 +163,10 @@ class _TransformedAccuracy(Accuracy):
         enough = np.maximum(self._tol * distance, FLOOR / MARGIN * self.eps * distance**2 / self._beta)
         lengths = sizes.vectors
         self._length = self._length or float(lengths.max())
-        if self._transformed.generalized and self._transformed.watched and not lengths.max() <= IMPURE * self._length:
-            raise ImpureError
+        # Where a run cannot begin anew, it goes on while anything but rounding errors is seen.
+        most = IMPURE if self._transformed.watched else 1.0 / self.eps
+        if self._transformed.generalized and not lengths.max() <= most * self._length:
+            self._transformed.refuse_growth()
         limits = np.asarray(enough * lengths)
         # Products with A are made only for pairs that have come to rest.
         resting = len(self._previous) == len(theta) and bool((abs(theta - self._previous) <= REST * distance).any())
@@ -203,15 +206,9 @@ class _TransformedRun:
         kept = problem.k + guards(problem.k)
         X = self._engine.upload(start_vectors(problem, kept))
         if self._pencil.generalized:
-            # Where M is singular, or A for buckling, only what the inverse returns lies in the space of the finite
-            # eigenvalues.
-            X = self._pencil.solve(self._pencil.apply_M(X), kept)
-            if orthonormalize(self._pencil, X, kept)[1] < kept:
-                # The caller's vectors may be dependent; random ones are not.
-                random = self._pencil.solve(self._pencil.apply_M(self._random_block(kept)), kept)
-                rank = orthonormalize(self._pencil, random, kept)[1]
-                if rank < kept:
-                    return self._of_low_rank(rank, kept)
+            X, rank = start_in_range(self._pencil, X, kept, self._random_block)
+            if rank < kept:
+                return self._of_low_rank(rank, kept)
         iterations = 0
         for tol in (problem.tol / 10, 0.0) if problem.tol else (0.0,):
             outcome = self._iterate(X, kept, tol)
@@ -264,7 +261,10 @@ class _TransformedRun:
         """Return the pairs that A and M have in the span of X, refined until they are accurate."""
         pairs = self._ritz_pairs(X)
         if pairs is None:
-            raise AssertionError(f"{self._problem.k} vectors that were orthonormal are dependent")
+            raise IndefiniteError(
+                f"sigma is so near to an eigenvalue, for {self._problem.dtype}, that the vectors of others are lost: "
+                "give another sigma, or A in float64"
+            )
         for _ in range(MOST_REFINEMENTS):
             if pairs.accurate.all():
                 break
@@ -314,8 +314,9 @@ class _TransformedRun:
         theta = np.where(np.isfinite(values), values, 0.0)
         R, (norms, size, size_M, size_A) = engine.residual_and_norms(AX, MX, theta, (X, MX, AX))
         self._norm = max(self._norm, float((size_A / size).max()))
-        floor = FLOOR * original.eps * (self._norm + float((size_M / size).max()) * abs(values)) * size
-        return _Pairs(values, X, R, norms, np.maximum(self._problem.tol * abs(values) * size_M, floor), floor)
+        norm_M = float((size_M / size).max()) if original.generalized else 0.0
+        floor = FLOOR * original.eps * (self._norm + norm_M * abs(theta)) * size
+        return _Pairs(values, X, R, norms, np.maximum(self._problem.tol * abs(theta) * size_M, floor), floor)
 
     def _present(self, state: Iteration) -> Iteration:
         """Return a state with the eigenvalues of A, and the residuals that one more product with the inverse leaves."""

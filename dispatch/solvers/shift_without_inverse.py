@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from dispatch.solvers.conclusion import conclude, unfinished
 from dispatch.solvers.convergence import FLOOR
-from dispatch.solvers.dense import RESCUE_BELOW, norm_estimate, solve_dense
+from dispatch.solvers.dense import RESCUE_BELOW, solve_dense
 from dispatch.solvers.engine import BlockEngine
+from dispatch.solvers.lengths import lengths, norm_estimate
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.result import EigshResult, Iteration, NoConvergence
@@ -80,10 +81,10 @@ def farthest(problem: EigenProblem, extremal: Callable[[EigenProblem], EigshResu
     C = shifted(problem.A, problem.M, transformation.sigma, problem.n, problem.dtype)
     M = problem.A if problem.mode == "buckling" else problem.M
     plain = dataclasses.replace(problem, A=C, M=M, sigma=None, mode="normal", which="LM", callback=callback)
-    tolerances, iterations, applications, history = [problem.tol], 0, 0, []
-    for tol in tolerances:
+    iterations, applications, history = 0, 0, []
+    for _ in range(MOST_RUNS if problem.tol else 1):
         try:
-            result = extremal(dataclasses.replace(plain, tol=tol))
+            result = extremal(plain)
         except NoConvergence as error:
             result = error.approximations
         except ValueError as error:
@@ -101,9 +102,8 @@ def farthest(problem: EigenProblem, extremal: Callable[[EigenProblem], EigshResu
         accurate, status = norms <= limits, result.info.status
         if accurate.all() or status in ("stopped", "maxiter"):
             break
-        if tol and len(tolerances) < MOST_RUNS:
-            tolerances.append(tol / (2.0 * float((norms / limits).max())))
-            plain = dataclasses.replace(plain, v0=result.eigenvectors)
+        smaller = plain.tol / (2.0 * float((norms / limits).max()))
+        plain = dataclasses.replace(plain, tol=smaller, v0=result.eigenvectors)
     else:
         status = "floor"
     at_floor = bool((norms <= np.maximum(limits, 100 / FLOOR * floor)).all())
@@ -130,8 +130,8 @@ def _residuals(
     Y = X.astype(wide)
     AX = problem.A @ Y
     MX = Y if problem.M is None else problem.M @ Y
-    size, size_M = np.linalg.norm(Y, axis=0), np.linalg.norm(MX, axis=0)
+    size, size_M = lengths(Y), lengths(MX)
     norm_M = 0.0 if problem.M is None else norm_estimate(problem.M)
     floor = FLOOR * problem.eps * (norm_estimate(problem.A) + norm_M * abs(values)) * size
-    limits = np.maximum(problem.tol * abs(values) * size_M, floor)
-    return np.linalg.norm(AX - MX * values, axis=0), limits, floor
+    limits = np.maximum(np.maximum(problem.tol * abs(values) * size_M, floor), np.finfo(np.float64).tiny)
+    return lengths(AX - MX * values), limits, floor

@@ -22,6 +22,7 @@ from dispatch.solvers.inverses import (
     SingularShiftError,
     SparseFactors,
 )
+from dispatch.solvers.lengths import lengths
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.problem import EigenProblem, Operand
 from dispatch.solvers.way_to_shift import Way
@@ -60,7 +61,7 @@ def invert(problem: EigenProblem, pencil: Pencil, sigma: float, way: Way, norm: 
         When OPinv is not the inverse, or C is singular for every shift.
     """
     if way == "given inverse":
-        given = _checked(problem, pencil, sigma, Given(problem.OPinv, pencil.scale_A))
+        given = _checked(problem, pencil, sigma, Given(problem.OPinv, pencil.scale_A), max(norm, abs(sigma)))
         return sigma, given, _norm_of_inverse(given, problem)
     # Factors are in double precision; moving the shift by as much as single precision resolves would pass eigenvalues.
     nearest = NEAREST * float(np.finfo(np.result_type(problem.dtype, np.float64)).eps)
@@ -109,13 +110,14 @@ def shifted(A: Operand, M: Operand | None, shift: float, n: int, dtype: np.dtype
 
         return LinearOperator((n, n), matvec=product, matmat=product, dtype=dtype)
     if isinstance(A, csr_array) and (M is None or isinstance(M, csr_array)):
-        eye = eye_array(n, dtype=dtype) if M is None else M
-        return csr_array(A - shift * eye, dtype=dtype) if shift else csr_array(A, dtype=dtype)
+        eye = eye_array(n, dtype=dtype) if M is None else M.astype(dtype)
+        return csr_array(A.astype(dtype) - shift * eye) if shift else csr_array(A, dtype=dtype)
     C = np.array(A.toarray() if isinstance(A, csr_array) else A, dtype=dtype)
     if M is None:
         C[np.diag_indices(n)] -= shift
         return C
-    return C - shift * (M.toarray() if isinstance(M, csr_array) else M)
+    # The product with the shift is rounded in the precision of C, not of M.
+    return C - shift * (M.toarray() if isinstance(M, csr_array) else M).astype(dtype)
 
 
 def _refined_where_needed(factors: Inverse, C: Any) -> Inverse:
@@ -153,25 +155,25 @@ def _inner_preconditioner(problem: EigenProblem, A: Operand, M: Operand | None, 
     if isinstance(A, LinearOperator) or isinstance(M, LinearOperator):
         return None
     diagonal = abs(A.diagonal() - shift * (1.0 if M is None else M.diagonal()))
-    return diags_array(1.0 / np.maximum(diagonal, 1e-3 * diagonal.mean()))
+    return diags_array(1.0 / np.maximum(diagonal, 1e-3 * (diagonal.mean() or 1.0)))
 
 
-def _checked(problem: EigenProblem, pencil: Pencil, sigma: float, given: Given) -> Inverse:
+def _checked(problem: EigenProblem, pencil: Pencil, sigma: float, given: Given, norm: float) -> Inverse:
     """Return the inverse of the caller with a step of refinement, or raise ValueError when it is that of another C."""
     dtype = np.result_type(problem.dtype, np.float64)
     C = shifted(pencil.scaled_A, pencil.scaled_M, sigma, problem.n, dtype)
-    check_inverse(problem, C, given.solve)
+    check_inverse(problem, C, norm, given.solve)
     return Refined(given, C)
 
 
-def check_inverse(problem: EigenProblem, C: Any, solve: Callable[[NDArray[Any]], Any]) -> None:
-    """Raise ValueError unless the caller's OPinv solves a system with C and a random right-hand side."""
+def check_inverse(problem: EigenProblem, C: Any, norm: float, solve: Callable[[NDArray[Any]], Any]) -> None:
+    """Raise ValueError unless the caller's OPinv solves a system with C, of some norm, and a random right-hand side."""
     b = np.random.default_rng(3).standard_normal((problem.n, 1)).astype(problem.dtype)
     y = solve(b)
-    error = float(np.linalg.norm(b - C @ y) / np.linalg.norm(b))
+    size, length, error = (float(lengths(some)[0]) for some in (b, y, b - C @ y))
     # Near an eigenvalue the solution is large, and its rounding errors with it.
-    if not error <= max(1e-2, 1e3 * problem.eps * float(np.linalg.norm(y) / np.linalg.norm(b))):
+    if not error <= max(1e-2 * size, 1e3 * problem.eps * norm * length):
         raise ValueError(
-            f"OPinv is not the inverse of A - sigma M: (A - sigma M) OPinv b differs from a random b by {error:.2g} "
-            "times its norm; leave OPinv out, or check that it belongs to this sigma"
+            f"OPinv is not the inverse of A - sigma M: (A - sigma M) OPinv b differs from a random b by "
+            f"{error / size:.2g} times its norm; leave OPinv out, or check that it belongs to this sigma"
         )

@@ -14,6 +14,7 @@ from dispatch.solvers.confirmation import wanted_ends
 from dispatch.solvers.convergence import Accuracy
 from dispatch.solvers.dense import RESCUE_BELOW, dense_is_better, solve_dense
 from dispatch.solvers.engine import Block, BlockEngine
+from dispatch.solvers.lengths import norm_estimate
 from dispatch.solvers.lobpcg import Outcome, Setting, lobpcg
 from dispatch.solvers.observation import observer
 from dispatch.solvers.pencil import Pencil
@@ -33,7 +34,7 @@ MAXITER = 2000
 RESCUE_AFTER = 150
 """Iterations after which a problem that small is held to be stuck; a caller's `maxiter` is obeyed instead."""
 
-RESCUE_AFTER_APPLICATIONS = 20_000
+RESCUE_AFTER_APPLICATIONS = 5_000
 """Products after which it may be held to be stuck, once they have cost what LAPACK would have."""
 
 
@@ -69,7 +70,7 @@ def _solve_dense(problem: EigenProblem, vectors: int) -> EigshResult:
     check_fit(smallest_magnitudes(problem))
     if problem.OPinv is not None:
         C = shifted(problem.A, problem.M, problem.sigma or 0.0, problem.n, np.result_type(problem.dtype, np.float64))
-        check_inverse(problem, C, problem.OPinv.matmat)
+        check_inverse(problem, C, norm_estimate(C), problem.OPinv.matmat)
     return solve_dense(problem, reason)
 
 

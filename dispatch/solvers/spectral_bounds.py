@@ -18,6 +18,9 @@ from dispatch.solvers.problem import Operand
 
 STEPS = 12
 
+NEGATIVE = 100
+"""Size of a negative Ritz value of M, in units of ``ε ‖M‖``, from which it is no rounding error of the steps."""
+
 MARGIN = 0.01
 """Added at both ends, in widths of the spectrum: a filter of high degree amplifies enormously what lies beyond."""
 
@@ -73,7 +76,7 @@ def check_metric(pencil: Pencil, start: Block) -> None:
     against the norm of M may escape.
     """
     theta, _ = _lanczos(pencil.engine, pencil.apply_M, start, min(STEPS, pencil.n))
-    if theta[0] < -10 * pencil.eps * abs(theta).max():
+    if theta[0] < -NEGATIVE * pencil.eps * abs(theta).max():
         pencil.refuse_metric(theta[0])
 
 
@@ -86,6 +89,7 @@ def _lanczos(
     previous: Block = v
     alphas: list[float] = []
     betas: list[float] = []
+    exhausted = max(1e-12, 100 * float(np.finfo(engine.dtype).eps))
     for _ in range(steps):
         w = apply(v)
         alpha = float(engine.gram(v, w)[0, 0].real)
@@ -93,7 +97,7 @@ def _lanczos(
         w = engine.combine([w, v, previous], [one, -alpha * one, -beta * one])
         alphas.append(alpha)
         betas.append(float(np.sqrt(max(engine.gram(w, w)[0, 0].real, 0.0))))
-        if betas[-1] <= 1e-12 * max(map(abs, alphas)):
+        if betas[-1] <= exhausted * max(map(abs, alphas)):
             break
         previous, v = v, engine.combine([w], [one / betas[-1]])
     theta, C = np.linalg.eigh(np.diag(alphas) + np.diag(betas[:-1], 1) + np.diag(betas[:-1], -1))

@@ -13,7 +13,7 @@ from dispatch.solvers.transformation import Transformation
 
 
 class IndefiniteError(ValueError):
-    """A vector has a negative length: the inner product is indefinite, or rounding errors of its null space show."""
+    """The inner product is indefinite, or rounding errors of its null space, or of the inverse, cover the vectors."""
 
 
 class ImpureError(Exception):
@@ -63,6 +63,15 @@ class TransformedPencil(Pencil):
             super().refuse_metric(square)
         except ValueError as error:
             raise IndefiniteError(str(error)) from None
+
+    def refuse_growth(self) -> NoReturn:
+        """Raise `ImpureError` where a run can begin anew, `IndefiniteError` for vectors outside of the range of M."""
+        if self.watched:
+            raise ImpureError
+        raise IndefiniteError(
+            f"{self.metric} is semidefinite, and what it does not see of the vectors has outgrown the rest: give "
+            "a sigma that is nearer to the wanted eigenvalues"
+        )
 
     def apply_A(self, X: Block, vectors: int) -> Block:
         """Return ``α X + β C⁻¹ M X``."""

@@ -45,7 +45,8 @@ def choose_way(problem: EigenProblem) -> Choice:
     Where all eigenvalues may lie on one side of the shift, those nearest to it are an end of the spectrum, which LOBPCG
     finds without any inverse.
     """
-    if problem.OPinv is not None:
+    # Cayley's smallest transformed eigenvalues are the largest ones at -sigma, where OPinv is none.
+    if problem.OPinv is not None and problem.which != "SM":
         return Choice("given inverse", "OPinv is given")
     nearest = problem.mode == "normal" and problem.which == "LM"
     if isinstance(problem.A, LinearOperator) or isinstance(problem.M, LinearOperator):

@@ -145,3 +145,34 @@ def test_a_cluster_at_a_shift_is_orthonormal(seed):
     v, info = dispatch.eigsh(A, 4, M=M, which="SA", return_info=True)[1:]
     assert info.orthonormality < 1e-12
     assert info.residual_norms.max() < 1e-14 * np.linalg.norm(A, 2) * np.linalg.norm(v, axis=0).max()
+
+
+@pytest.mark.parametrize("power", [-950, -520, 520, 950])
+def test_residuals_are_measured_where_their_squares_are_no_numbers(power):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((60, 60))
+    A, M, scale = A + A.T, np.diag(rng.uniform(1, 2, 60)), 2.0**power
+    for arguments in ({}, {"M": M}, {"M": M, "sigma": 0.3}, {"M": M, "sigma": 0.3, "which": "SM"}):
+        w, _, info = dispatch.eigsh(A, 3, **arguments, return_info=True)
+        if "sigma" in arguments:
+            arguments = arguments | {"sigma": 0.3 * scale}
+        scaled, _, other = dispatch.eigsh(A * scale, 3, **arguments, return_info=True)
+        np.testing.assert_array_equal(scaled, w * scale)
+        np.testing.assert_array_equal(other.residual_norms, info.residual_norms * scale)
+        assert (info.residual_norms > 0).all()
+
+
+@pytest.mark.parametrize("power", [-900, 900])
+def test_what_is_farthest_from_a_shift_is_measured_where_squares_are_no_numbers(power):
+    A = sp.diags_array(np.linspace(-1, 1, 300)).tocsr() * 2.0**power
+    w, _, info = dispatch.eigsh(A, 3, sigma=0.3 * 2.0**power, which="SM", return_info=True)
+    assert info.method == "lobpcg"
+    np.testing.assert_allclose(w / 2.0**power, np.linspace(-1, 1, 300)[:3], rtol=1e-12)
+    assert 0 < info.residual_norms.max() <= 32 * 2.3e-16 * 2.0**power
+
+
+@pytest.mark.parametrize("size", [1e-15, 1e200])
+def test_an_inverse_of_another_matrix_is_refused_at_any_scale(size):
+    A = np.diag(np.linspace(1, 2, 50)) * size
+    with pytest.raises(ValueError, match="OPinv is not the inverse of A - sigma M"):
+        dispatch.eigsh(A, 3, sigma=1.3 * size, OPinv=np.eye(50) / size)

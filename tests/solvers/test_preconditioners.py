@@ -298,3 +298,14 @@ def test_a_hierarchy_that_is_not_finite_is_none():
     words = "preconditioner 'amg' cannot be set up: .*A is far from positive semidefinite.*; use 'chebyshev-jacobi'"
     with pytest.raises(ValueError, match=words):
         dispatch.eigsh(A, 4, sp.diags_array(np.linspace(1, 2, n)), which="SA", preconditioner="amg")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_diagonal_of_zeros_is_no_preconditioner(dtype):
+    A, _ = laplacian(18, 19)
+    A.setdiag(0)
+    M = sp.diags_array(np.linspace(1, 2, A.shape[0])).tocsr()
+    w, _, info = dispatch.eigsh(A.astype(dtype), 3, M.astype(dtype), which="LA", return_info=True)
+    assert info.preconditioner == "jacobi"
+    expected = scipy.linalg.eigh(A.toarray(), M.toarray(), eigvals_only=True)[-3:]
+    np.testing.assert_allclose(w, expected, rtol=100 * np.finfo(dtype).eps)
