@@ -91,6 +91,7 @@ def test_a_device_that_is_too_old_is_left_out_and_the_others_keep_their_ordinals
 @pytest.mark.parametrize(
     ("driver", "reason", "remedy", "present"),
     [
+        ({"init": 3}, "used CUDA before this process was forked", "'spawn' or 'forkserver'", True),
         ({"init": 35}, "the NVIDIA driver is too old", "update the NVIDIA driver", True),
         ({"init": 34}, "libcuda is the toolkit's stub", "'stubs'", True),
         ({"init": 800}, "not permitted to use the GPU", "access rights to /dev/nvidia", True),

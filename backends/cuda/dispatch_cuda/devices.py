@@ -23,7 +23,7 @@ OLDEST_CAPABILITY = (7, 5)
 INSTALL_TOOLKIT = "pip install 'array-dispatch-cuda[cu12]', or [cu13] for a driver of CUDA 13"
 
 # Results of the driver (CUresult) that have a remedy of their own.
-INSUFFICIENT_DRIVER, NO_DEVICE, STUB_LIBRARY = 35, 100, 34
+NOT_INITIALIZED, INSUFFICIENT_DRIVER, NO_DEVICE, STUB_LIBRARY = 3, 35, 100, 34
 NOT_PERMITTED, OPERATING_SYSTEM, MISMATCH, UNKNOWN = 800, 304, 803, 999
 
 
@@ -143,6 +143,10 @@ def _start(driver: Any) -> None:
     if code == NO_DEVICE:
         raise _no_device()
     reason, remedy = {
+        NOT_INITIALIZED: (
+            "another library used CUDA before this process was forked, and its driver does not survive that",
+            "start processes by 'spawn' or 'forkserver', or use CUDA only in the children",
+        ),
         INSUFFICIENT_DRIVER: ("the NVIDIA driver is too old", "update the NVIDIA driver"),
         STUB_LIBRARY: (
             "libcuda is the toolkit's stub, not the driver's",
