@@ -38,3 +38,4 @@ def test_on_a_driver_without_a_device(tmp_path):
     )  # fmt: skip
     assert result.returncode == 0, result.stdout[-6000:]
     assert " passed" in result.stdout
+    assert result.stderr == "", "what is left at the end of the process is given back in silence"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +25,37 @@ class DeviceMemory:
     def __init__(self, held: PooledBuffer, dtype: np.dtype[Any], count: int) -> None:
         self._held = held
         self.array = held.buffer[: max(count, 1) * dtype.itemsize].view(dtype)
+
+
+class Held:
+    """Memory of Numba's that is given back in the context of its device.
+
+    The driver takes it back in no other way, and the thread that drops the last array on it may have no context.
+    """
+
+    # Where an array is garbage as part of a cycle, the collector tells Numba so before `__del__` runs, unless somebody
+    # outside the cycle refers to the memory.
+    _all: ClassVar[dict[int, Any]] = {}
+
+    def __init__(self, context: Any, memory: Any) -> None:
+        self._context, self._key = context, id(memory)
+        self._all[self._key] = memory
+
+    def __del__(self) -> None:
+        # In the middle of a call on another device this context cannot be entered, and that one's does as well.
+        with contextlib.suppress(Exception), self._context:
+            del self._all[self._key]
+        self._all.pop(self._key, None)
+
+
+def hold(array: Any, context: Any) -> None:
+    """Have the memory of a new device array held until nobody refers to it, or to a part of it, any longer."""
+    from numba.cuda import current_context
+    from numba.cuda.cudadrv.driver import MemoryPointer
+
+    memory = array.gpu_data
+    held = Held(context, memory)
+    array.gpu_data = MemoryPointer(current_context(), memory.device_pointer, size=memory.size, owner=held)
 
 
 def flat(array: Any, offset: int, dtype: Any, count: int) -> Any:

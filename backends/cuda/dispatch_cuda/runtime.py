@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
 import warnings
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from dispatch.devices import Pool
 from dispatch_cuda.devices import CudaDevice
 from dispatch_cuda.faults import FORK, DeviceError, translated
-from dispatch_cuda.memory import DeviceMemory
+from dispatch_cuda.memory import DeviceMemory, hold
 from dispatch_cuda.streams import handle_of
 
 IDLE_SHARE = 4
@@ -72,6 +73,7 @@ class Runtime:
         self.pool = Pool(lambda nbytes: self.new_array((nbytes,), np.uint8), device.memory // IDLE_SHARE)
         self.no_axes = self.new_array((1,), np.int64)
         """What kernels are given for a table of axes that they do not read."""
+        atexit.register(_stay_in, self._context)
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
@@ -156,7 +158,10 @@ class Runtime:
         from numba import cuda
 
         with self.active():
-            return cuda.device_array(shape, dtype, strides=strides, stream=self.stream)
+            array = cuda.device_array(shape, dtype, strides=strides, stream=self.stream)
+            if not self.device.simulated:
+                hold(array, self._context)
+            return array
 
     def write(self, memory: DeviceMemory, host: NDArray[Any]) -> None:
         """Enqueue a copy of a contiguous host array; from page-locked memory it may not be finished on return.
@@ -235,3 +240,10 @@ class Runtime:
         with self.active():
             self.stream.synchronize()
         del sent  # by now all of it has been copied
+
+
+def _stay_in(context: Any) -> None:
+    """Have a context at the end of the process, when Numba gives back what is left: it asks for none, and needs one."""
+    if not FORK.reason():
+        with contextlib.suppress(Exception):
+            context.__enter__()

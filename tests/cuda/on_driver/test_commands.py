@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import threading
 from pathlib import Path
@@ -17,6 +18,9 @@ from dispatch_cuda import CudaBackend
 from dispatch_cuda.faults import DeviceError
 
 import dispatch
+
+KEPT = []
+"""Results that are there at the end of the process."""
 
 LOG = Path(os.environ["DRIVER_LOG"])
 PRODUCER = 0x99
@@ -95,6 +99,11 @@ def test_sums_on_the_device_are_ordered_by_events_and_not_waited_for(backend, as
     ]
 
 
+def test_what_is_kept_is_given_back_at_the_end(backend):
+    """After the last test: `test_driver` looks at what is said then."""
+    KEPT.extend(dispatch.sum(Array(), axis=1, backend=backend) for _ in range(30))
+
+
 def test_a_sum_of_the_host_waits_once(backend, asked):
     a = np.zeros((3, 40))
     lines = commands(asked(lambda: dispatch.sum(a, axis=1, backend=backend)))
@@ -109,6 +118,29 @@ def test_other_devices_are_left_alone(monkeypatch, asked, array):
     lines = asked(lambda: dispatch.sum(array(), axis=1, backend="cuda:1"))
     assert len(lines) > 4
     assert all(line.endswith("on device 1") for line in lines)
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:1"])
+def test_memory_goes_back_in_the_context_of_its_device(monkeypatch, asked, device):
+    """Whichever thread drops it; without one the driver does not take it."""
+    monkeypatch.setenv("DRIVER_ARRAYS_ON", device[-1])
+    results = [dispatch.sum(Array(), axis=1, backend=device) for _ in range(30)]
+    lines = [line for line in asked(results.clear) if line.startswith("free")]
+    assert len(lines) > 10  # Numba lets some wait
+    assert set(lines) == {f"free on device {device[-1]}"}
+
+
+def test_memory_in_a_cycle_goes_back_too(asked):
+    """The collector tells Numba first that an array is gone."""
+    results = [dispatch.sum(Array(), axis=1, backend="cuda:0") for _ in range(30)]
+    results.append(results)
+
+    def work():
+        nonlocal results
+        del results
+        gc.collect()
+
+    assert {line for line in asked(work) if line.startswith("free")} == {"free on device 0"}
 
 
 def call_of(command, backend):
