@@ -145,14 +145,19 @@ def call_of(a: Any, axis: Any, dtype: Any, out: Any, keepdims: bool, initial: An
     Raises
     ------
     TypeError
-        When `out` or `where` is on a CUDA device, and `a` is not: what would read them there is a silent copy.
+        When `out` or `where` is on a device, and `a` is on the host: what would read them there is a silent copy.
     """
-    from dispatch.devices import on_cuda  # not needed for `import dispatch`, which stays light
+    from dispatch.devices import is_foreign, on_cuda  # not needed for `import dispatch`, which stays light
 
     for name, array in (("out", out), ("where", where)):
         if on_cuda(array) and not on_cuda(a):
             raise TypeError(
                 f"{name} is a {type(array).__qualname__} on a CUDA device, and a is not; copy one to where the other is"
+            )
+        if is_foreign(array) and not is_foreign(a):
+            raise TypeError(
+                f"{name} is a {type(array).__module__}.{type(array).__qualname__}, which NumPy cannot read, and a is "
+                "on the host; copy one to where the other is"
             )
     given = {
         "axis": axis,

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array, issparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from dispatch.caller import warn_caller
-from dispatch.devices import on_cuda
+from dispatch.devices import is_foreign, on_cuda
 from dispatch.solvers.checks import Checked, check_finite, check_indices
 from dispatch.solvers.problem import WORKING_DTYPE, EigenProblem, Mode, Operand, Which
 
@@ -128,22 +128,11 @@ def _check_on_host(name: str, array: Any) -> None:
             f"{name} is a {type(array).__qualname__} on a CUDA device, expected one on the host: eigsh copies nothing "
             "from a device in silence, and returns arrays of the host; copy it there first"
         )
-    if hasattr(array, "dtype") and hasattr(array, "shape") and not _readable(array):
+    if is_foreign(array):
         raise TypeError(
             f"{name} is a {type(array).__module__}.{type(array).__qualname__}, which NumPy cannot read, expected "
             "one on the host; copy it there first"
         )
-
-
-def _readable(array: Any) -> bool:
-    """Return whether NumPy takes an array for one, and not for a sequence to be read element by element."""
-    if any(hasattr(array, protocol) for protocol in ("__array__", "__array_interface__", "__array_struct__")):
-        return True
-    try:
-        memoryview(array)
-    except TypeError:
-        return False
-    return True
 
 
 def _same_shape(name: str, operand: Operand, n: int) -> Operand:

@@ -92,3 +92,28 @@ def test_an_empty_operand_and_an_empty_out(queue, total):
     total(empty, 0, initial=1.5, out=out)
     assert memory.get()[3:27].view(np.float64).tolist() == [1.5] * 3
     assert total(empty, 1).shape == (0,)
+
+
+def test_what_is_repeated_is_copied_once(queue, total):
+    memory = cl.array.to_device(queue, apart(np.arange(3.0), 3)[0])
+    for shape, strides in (((1 << 40, 3), (0, 8)), ((3, 1 << 40), (8, 0))):
+        a = cl.array.Array(queue, shape, np.float64, data=memory.base_data, offset=3, strides=strides)
+        assert total(a).get() == 3 * 2**40
+        assert total(a, strides.index(0)).get().tolist() == [0, 2**40, 2**41]
+
+
+def test_copies_are_not_in_memory_that_may_be_gone_before_they_are_read(queue, total):
+    asked = []
+
+    def allocator(nbytes):
+        asked.append(nbytes)
+        return cl.Buffer(queue.context, cl.mem_flags.READ_WRITE, nbytes)
+
+    _, a = placed(queue, np.ones((3, 7)), 1)
+    _, out = placed(queue, np.zeros(7), 1)
+    for array in (a, out):
+        array.allocator = allocator
+    total(a, 0, out=out)
+    assert not asked
+    assert total(a, 0).get().tolist() == [3] * 7
+    assert asked == [56]

@@ -161,6 +161,64 @@ def test_a_queue_that_is_waited_for_is_flushed(queue, monkeypatch):
     assert done[:2] == [other, "barrier"]
 
 
+def test_the_queue_of_an_out_does_not_wait_for_a_sum_that_nobody_starts(queue, monkeypatch):
+    other = cl.CommandQueue(queue.context)
+    a = cl.array.zeros(queue, (3, 4), np.float64)
+    outs = {on: cl.array.zeros(on, 4, np.float64) for on in (queue, other)}
+    done = []
+    flush, launch = cl.CommandQueue.flush, cl.enqueue_nd_range_kernel
+    monkeypatch.setattr(cl.CommandQueue, "flush", lambda of: (done.append(of), flush(of)))
+    monkeypatch.setattr(cl, "enqueue_nd_range_kernel", lambda *args: (done.append("launch"), launch(*args))[1])
+    dispatch.sum(a, 0, out=outs[queue])
+    assert queue not in done
+    dispatch.sum(a, 0, out=outs[other])
+    assert done[-2:] == ["launch", queue]
+
+
+def test_all_that_was_to_be_waited_for_is_waited_for(queue):
+    runtime = dispatch.registry.registry.table().entries["opencl"].backend()._runtime_on(queue, "opencl:0")
+    first, second = cl.UserEvent(queue.context), cl.UserEvent(queue.context)
+    runtime.wait_for([first])
+    runtime.wait_for([second])
+    memory = cl.Buffer(queue.context, cl.mem_flags.READ_WRITE, 8)
+    copied = cl.enqueue_copy(queue, memory, np.ones(1), is_blocking=False)
+    queue.flush()
+    second.set_status(cl.command_execution_status.COMPLETE)
+    time.sleep(0.1)  # for a copy that does not wait
+    assert copied.command_execution_status != cl.command_execution_status.COMPLETE
+    first.set_status(cl.command_execution_status.COMPLETE)
+    copied.wait()
+
+
+def test_a_sum_can_be_read_whatever_the_order_of_the_operand(queue):
+    a = host((3, 4, 5, 2), np.float64)
+    on_device = cl.array.to_device(queue, a)
+    for order in ((0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2), (2, 0, 1, 3)):
+        for axis in ((), 0, 1, (0, 2)):
+            got = dispatch.sum(on_device.transpose(order), axis)
+            np.testing.assert_allclose(got.get(), a.transpose(order).sum(axis), atol=1e-12)
+    assert dispatch.sum(on_device.T, ()).flags.f_contiguous
+
+
+@pytest.mark.parametrize("backend", ["opencl", "cpu", None])
+def test_a_mask_or_an_out_on_the_device_of_a_host_array_is_refused(queue, backend):
+    a = np.ones((3, 4))
+    for name, array in {"where": np.ones((3, 4), bool), "out": np.zeros(4)}.items():
+        with pytest.raises(
+            TypeError,
+            match=rf"^{name} is a pyopencl\.array\.Array, which NumPy cannot read, and a is on the host; copy one to",
+        ):
+            dispatch.sum(a, 0, **{name: cl.array.to_device(queue, array)}, backend=backend)
+
+
+def test_a_sum_that_the_device_cannot_hold(queue):
+    one = cl.array.to_device(queue, np.ones(1))
+    many = cl.array.Array(queue, (1 << 40,), np.float64, data=one.base_data, strides=(0,))
+    with pytest.raises(MemoryError, match="opencl:0 has not enough memory"):
+        dispatch.sum(many, ())
+    assert dispatch.sum(many).get() == 1 << 40
+
+
 def test_a_sum_is_of_the_class_of_its_operand(queue):
     class Field(cl.array.Array):
         pass

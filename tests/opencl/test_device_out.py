@@ -127,3 +127,43 @@ def test_a_mask_of_no_dimensions(total, put):
     for mask in (False, np.True_, np.array(True), np.array(False)):
         for a in (np.float64(2.5), np.ones(3)):
             assert total(put(a), where=mask).get() == np.sum(a, where=mask)
+
+
+def test_an_initial_value_of_none_adds_nothing(total, put):
+    for a in ([3, 4], [2.5, 3], [-0.0, -0.0], [1 + 2j, 3], [True, True]):
+        expected = np.sum(a, initial=None)
+        for out in (None, np.zeros((), np.float64)):
+            if out is not None and np.asarray(a).dtype.kind == "c":
+                continue
+            got = total(put(a), initial=None, out=None if out is None else put(out)).get()
+            assert got == expected
+            assert np.signbit(got.real) == np.signbit(expected.real)
+
+
+@pytest.mark.parametrize("char", "fdFD")
+def test_an_empty_sum_is_the_initial_value_with_its_sign(total, put, char):
+    for initial in (-0.0, 0.0, -1.5):
+        got = total(put(np.zeros((0, 3), char)), 0, initial=initial).get()
+        assert got.tobytes() == np.sum(np.zeros((0, 3), char), 0, initial=initial).tobytes()
+
+
+def test_an_out_that_kernels_may_only_read_is_refused(total, put):
+    a = put(np.ones((2, 3)))
+    memory = cl.Buffer(a.context, cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR, hostbuf=np.full(6, 7.0))
+    for data in (memory, memory[:24]):
+        out = cl.array.Array(a.queue, (3,), np.float64, data=data)
+        with pytest.raises(
+            ValueError, match=r"^out is in READ_ONLY memory, expected memory that kernels may write; make"
+        ):
+            total(a, 0, out=out)
+        assert out.get().tolist() == [7, 7, 7]
+    assert total(cl.array.Array(a.queue, (6,), np.float64, data=memory)).get() == 42
+
+
+def test_a_list_is_a_mask_of_truth_values(total, put):
+    for a, where in ((np.arange(3.0), [2, 0, 1]), (np.zeros((2, 0)), [[], []]), (np.arange(3.0), [])):
+        if where:
+            assert total(put(a), where=where).get() == np.sum(a, where=where)
+        else:
+            with pytest.raises(ValueError, match="does not broadcast"):
+                total(put(a), where=where)

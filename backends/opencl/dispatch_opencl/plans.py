@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dispatch.reduction import Group, Reduction, prepare, real_part
+from dispatch.reduction.layout import contiguous_strides
 from dispatch_opencl.runtime import Runtime
 from dispatch_opencl.summation import Launch, Summation
 
@@ -50,8 +51,15 @@ class Plan:
 
     @cached_property
     def result_strides(self) -> tuple[int, ...]:
-        """Strides of a new result."""
-        return self.reduction.result_strides(self.reduction.dtype.itemsize)
+        """Strides of a new result: in the order of the operand's memory where that is C or Fortran order.
+
+        PyOpenCL cannot copy arrays of any other order to the host; their sums are in C order.
+        """
+        shape, itemsize = self.reduction.shape, self.reduction.dtype.itemsize
+        strides = self.reduction.result_strides(itemsize)
+        steps = [stride for extent, stride in zip(shape, strides, strict=True) if extent > 1]
+        in_order = sorted(steps)
+        return strides if steps in (in_order, in_order[::-1]) else contiguous_strides(shape, itemsize)
 
     @cached_property
     def direct(self) -> bool:

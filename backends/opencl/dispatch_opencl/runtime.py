@@ -177,11 +177,12 @@ class Runtime:
                 "wait for the array first, with array.finish()"
             )
         queues = {event.command_queue for event in events} - {None, self.queue}
-        with self.guard:
+        with self._lock, self.guard:
             # Commands may stay with the host until their queue is flushed, and an event that is waited for with them.
             for queue in queues:
                 queue.flush()
-            cl.enqueue_barrier(self.queue, wait_for=events)
+            # Of barriers that wait for events PoCL heeds the last one alone, so what comes next waits for them all.
+            self._in_order(cl.enqueue_barrier(self.queue, wait_for=events))
 
     def _in_order(self, event: Any) -> Any:
         """Return the event; on a caller's out-of-order queue, let what comes next wait for it."""
