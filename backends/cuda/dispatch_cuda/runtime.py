@@ -31,6 +31,9 @@ SIMULATED_THREADS = 64
 MOST_SENT = 1000
 """Host arrays whose copies may be under way at a time. Sums of device arrays, which never wait, send small ones."""
 
+LAUNCHING = threading.RLock()
+"""Held during each launch, on whatever stream and device: Numba does not let two threads compile or load a kernel."""
+
 MOST_GRIDS = 4096
 """Kernels with their grids that are kept."""
 
@@ -102,8 +105,7 @@ class Runtime:
         if not prod(blocks if isinstance(blocks, tuple) else (blocks,)):
             return
         converted = [x.array if isinstance(x, DeviceMemory) else x for x in arguments]
-        # The lock also keeps two threads from compiling the same kernel.
-        with self._lock, self.active():
+        with self.active(), LAUNCHING:
             self._on_grid(kernel, blocks)(*converted)
 
     def _on_grid(self, kernel: Any, blocks: int | tuple[int, ...]) -> Any:

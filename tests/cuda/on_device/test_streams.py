@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType, SimpleNamespace
@@ -83,6 +84,23 @@ def test_small_grids_are_launched_without_a_word(monkeypatch, backend):
         with monkeypatch.context() as patch:
             patch.setattr(warnings, "catch_warnings", None)
             dispatch.sum(np.ones((30, 40)), axis=0)
+
+
+def test_no_two_streams_are_launched_on_at_a_time(backend):
+    """Numba does not let two threads compile or load the same kernel."""
+    together = threading.Barrier(2)
+
+    class Kernel:
+        def __getitem__(self, configuration):
+            return lambda: together.wait(0.2)
+
+    backend.probe()
+    runtimes = [backend.runtime("cuda:0")]
+    with use_stream(77):
+        runtimes.append(backend.runtime("cuda:0"))
+    with ThreadPoolExecutor(2) as pool:
+        launches = [pool.submit(runtime.launch, Kernel(), 1) for runtime in runtimes]
+    assert all(isinstance(launch.exception(), threading.BrokenBarrierError) for launch in launches)
 
 
 def test_other_threads_keep_their_streams():
