@@ -83,6 +83,33 @@ def test_single_precision_alone_is_as_accurate(name):
         assert abs(dispatch.sum(x, backend=BACKENDS[name]) - total) <= 10 * 2.0**-24 * total
 
 
+ROUNDINGS = 28
+"""Additions that round, of those that an element passes in one pass over memory: what docs/sum.md says."""
+
+
+def rounded_away(backend, a, column):
+    """Return how many halves of a rounding a sum from one can lose, each placed where the sum loses it.
+
+    Each of them meets the one in another addition, so there are as many of these on its way.
+    """
+    half, count = np.finfo(a.dtype).eps / 2, 0
+    a[0, column] = 1
+    apart = {step * k for step in (4, 8, 64, 4 * 64, 4 * 128) for k in range(1, 20)}
+    for row in sorted({*range(1, 20), *apart, *(2**k for k in range(14)), *range(len(a) - 16, len(a))}):
+        if 0 < row < len(a):
+            a[row, column] = half
+            lost = dispatch.sum(a, axis=0, backend=backend)[column] == 1
+            count += lost
+            a[row, column] *= lost
+    return count
+
+
+@pytest.mark.parametrize(("shape", "passes"), [((63, 1), 1), ((127, 1), 1), ((15363, 1), 1), ((4111, 130), 2)], ids=str)
+def test_the_worst_input_loses_no_more_than_is_documented(backend, shape, passes):
+    dtype = np.float64 if backend.runtime("opencl:0").traits.fp64 else np.float32
+    assert 3 <= rounded_away(backend, np.zeros(shape, dtype), shape[1] - 1) <= ROUNDINGS * passes
+
+
 def test_signs_of_zero_and_infinities(with_fp64):
     for n in (1, 3, 40, 5000):
         zeros = np.full(n, -0.0)

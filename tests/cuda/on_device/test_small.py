@@ -39,6 +39,19 @@ def test_small_sum(char, shape, axis):
         KIT.check_sum(a[..., ::-1], axis=axis, where=mask, initial=2)
 
 
+def test_small_sum_rounds_to_single_precision_five_times():
+    """A run of 32 elements is a tree of depth five; what is added behind it is wider: the bound of docs/sum.md.
+
+    Each of the five additions loses half a rounding of one; the sixth does not. Vectors of a thread are 128 apart.
+    """
+    a, half = np.zeros(1024, np.float32), 2.0**-24
+    a[[0, 4]] = 1, -1
+    a[[1, 2, 128, 256, 512]] = half
+    assert dispatch.sum(a, backend="cuda") == 0
+    a[8] = half
+    assert dispatch.sum(a, backend="cuda") == half
+
+
 def test_small_eigsh():
     A, spectrum = laplacian(*((6, 7) if "NUMBA_ENABLE_CUDASIM" in os.environ else (20, 21)))
     w, v, info = dispatch.eigsh(A, 1, which="SA", backend="cuda", return_info=True)
