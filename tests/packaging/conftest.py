@@ -1,5 +1,6 @@
 """Wheels of our distributions, and an environment that they are installed in."""
 
+import fcntl
 import sys
 
 import pytest
@@ -22,8 +23,18 @@ def wheels(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory, wheels):
-    """Return the folder of an environment with our two wheels, what they and the kit require, and nothing else."""
+    """Return the folder of an environment with our two wheels, what they and the kit require, and nothing else.
+
+    What is imported of it is compiled then. No kernels of sums are compiled for it in the background, as if another
+    process did so already: NumPy serves meanwhile.
+    """
     folder = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
-    run(folder / "venv/bin/python", "-m", "pip", "install", "--quiet", *wheels, *KIT, cwd=folder)
-    return folder
+    install = (folder / "venv/bin/python", "-m", "pip", "install", "--quiet", "--no-compile")
+    run(*install, *wheels, *KIT, cwd=folder)
+    (package,) = folder.glob("venv/lib/python*/site-packages/dispatch_cpu")
+    cache = package / "__pycache__"
+    cache.mkdir()
+    with open(cache / "dispatch_cpu.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
