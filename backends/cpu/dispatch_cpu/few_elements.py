@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.reduction import Reduction
-from dispatch_cpu import kernels, recipes, summation
+from dispatch_cpu import kernels, recipes, row_sums, summation
 from dispatch_cpu.signals import signal
 
 MOST = 1 << 16
-"""Floats that are few."""
+"""Floats that are few even if NumPy has to copy them for the ufunc."""
+
+PIECE = 1 << 15
+"""Elements that NumPy takes at a time in a ufunc's place, about: they stay in the cache."""
 
 UNASKED = 2048
 """Elements below which a sum asks for its kernel only if there have been many such (`kernels.is_worth_loading`)."""
@@ -139,13 +142,19 @@ def plan_few(a: NDArray[Any], reduction: Reduction, *, masked: bool) -> FewSums 
     If it is `masked`, what it returns takes contiguous arrays, and masks of the same layout.
     """
     chars = str(a.dtype.char) + str(reduction.dtype.char)
-    if not 0 < a.size < MOST or chars not in recipes.FEW:
+    is_few = a.size < MOST or (a.nbytes < row_sums.THREADED and _is_read_in_place(a, reduction))
+    if not (a.size and MOST and is_few) or chars not in recipes.FEW:
         return None
     arranged = _arrange(a, reduction)
     if arranged is None:
         return None
     layout, before, after = arranged
     return FewSums(layout, chars, before, after, a.size, masked=masked)
+
+
+def _is_read_in_place(a: NDArray[Any], reduction: Reduction) -> bool:
+    """Whether no element is copied for the ufunc, and memory is walked along its rows."""
+    return a.dtype.isnative and (a.flags.forc or a.ndim == 1 or (a.ndim == 2 and len(reduction.axes) == 2))
 
 
 def _arrange(a: NDArray[Any], reduction: Reduction) -> tuple[str, list[Change], list[Change]] | None:
@@ -213,6 +222,9 @@ def sum_by_numpy(layout: str, chars: str, x: NDArray[Any]) -> Any:
             return sum_by_numpy(recipes.COLUMNS, wide + chars[1], sums)
         sums = sum_by_numpy(recipes.COLUMNS, chars[0] + wide, x.reshape(rows, -1)).reshape(outer, inner)
         return sum_by_numpy(recipes.ROWS, wide + chars[1], sums)
+    if layout in (recipes.ROWS, recipes.CUBES) and len(x) > 1 and x.size > 2 * PIECE:
+        pieces = np.array_split(x, min(x.size // PIECE, len(x)))
+        return np.concatenate([sum_by_numpy(layout, chars, piece) for piece in pieces])
     if layout in (recipes.ALL, recipes.ROWS):
         x = x[..., None]
     if layout in (recipes.ALL, recipes.COLUMNS):

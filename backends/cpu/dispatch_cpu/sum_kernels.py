@@ -108,7 +108,7 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
 
     A vector has 64 bytes of lanes. There are as many rows and vectors as `rows` and `vectors` are long, and so is the
     stride, 1 or 2; or it is that of pairs (`place`). Unless `far` is None, the memory that many elements further on is
-    fetched. Unless `fresh` is None, the lanes start anew.
+    fetched. If they are `fresh`, the lanes start anew.
     """
     in_pairs = isinstance(stride[0], numba.types.BaseTuple)
     apart = len(stride)
@@ -166,7 +166,7 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
         for v in range(len(vectors)):
             target = builder.gep(stage, [builder.add(lane, number(v * length))])
             target = builder.bitcast(target, whole.as_pointer())
-            total = nothing if fresh != numba.none else builder.load(target, align=LINE)
+            total = builder.select(arguments[10], nothing, builder.load(target, align=LINE))
             first = builder.mul(number(v * length // 2), apart_pairs) if in_pairs else number(v * length * apart)
             place = builder.add(at, first)
             for _ in range(len(rows)):
@@ -184,7 +184,7 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
             builder.store(total, target, align=LINE)
         return context.get_dummy_value()
 
-    arguments = (stage, numba.intp, x, mask, numba.intp, numba.intp, stride, rows, vectors, far, fresh)
+    arguments = (stage, numba.intp, x, mask, numba.intp, numba.intp, stride, rows, vectors, far, numba.boolean)
     return numba.void(*arguments), generate
 
 
@@ -198,11 +198,11 @@ def _add_tail(stage, lane, x, mask, at, step, rows, count, fresh):
         return lambda stage, lane, x, mask, at, step, rows, count, fresh: add_part(
             stage, lane, x, at, step, rows, count, fresh
         )
-    number, anew = len(rows), fresh != numba.none
+    number = len(rows)
 
     def one_by_one(stage, lane, x, mask, at, step, rows, count, fresh):
         for k in range(count):
-            value = neutral(stage) if anew else stage[lane + k]
+            value = neutral(stage) if fresh else stage[lane + k]
             for r in range(number):
                 value = convert(value + element(x, mask, at + r * step + k, stage), stage)
             stage[lane + k] = value
@@ -237,7 +237,7 @@ def add_part(typing_context, stage, lane, x, at, step, rows, count, fresh):
         kind = ir.FunctionType(part, [pointer, ir.IntType(32), present.type, part])
         name = f"llvm.masked.load.v8f{x.dtype.bitwidth}.p0"
         masked_load = cgutils.get_or_insert_function(builder.module, kind, name)
-        total = ir.Constant(whole, [-0.0] * 8) if fresh != numba.none else builder.load(target, align=LINE)
+        total = builder.select(arguments[7], ir.Constant(whole, [-0.0] * 8), builder.load(target, align=LINE))
         place = arguments[3]
         for _ in range(len(rows)):
             source = builder.bitcast(builder.gep(data, [place]), pointer)
@@ -247,7 +247,7 @@ def add_part(typing_context, stage, lane, x, at, step, rows, count, fresh):
         builder.store(total, target, align=LINE)
         return context.get_dummy_value()
 
-    return numba.void(stage, numba.intp, x, numba.intp, numba.intp, rows, numba.intp, fresh), generate
+    return numba.void(stage, numba.intp, x, numba.intp, numba.intp, rows, numba.intp, numba.boolean), generate
 
 
 def _fetch(builder, data, at, offsets):
@@ -426,7 +426,7 @@ def add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
 
 @overload(add_rows)
 def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
-    count, anew = len(rows), fresh != numba.none
+    count = len(rows)
     in_vectors = isinstance(stride, numba.types.BaseTuple)
     beyond = len(stride) - 1 if in_vectors else 0
     with_tail = in_vectors and stride == numba.typeof(ONE) and has_tails(x, mask, stage)
@@ -450,7 +450,7 @@ def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
         elif step == place(width, stride) and count > 1:
             fetch_elements(x, start + max(AHEAD // x.itemsize, count * step), count * step)
         for k in range(lane, width):
-            value = neutral(stage) if anew else stage[k]
+            value = neutral(stage) if fresh else stage[k]
             for r in range(count):
                 value = convert(value + element(x, mask, start + r * step + place(k, stride), stage), stage)
             stage[k] = value
@@ -467,27 +467,18 @@ def add_lanes(x, mask, start, step, stride, rows, width, rest, end, skip, stage)
     """
     group = len(GROUP)
     far = max(AHEAD // x.itemsize, group * step)
-    if rows >= group:
-        add_rows(stage, x, mask, start, step, stride, GROUP, width, far if far < end else far + skip, ())
-        r = group
-    elif rows >= 2:
-        add_rows(stage, x, mask, start, step, stride, TWO, width, None, ())
-        r = 2
-    elif rows:
-        add_rows(stage, x, mask, start, step, stride, ONE, width, None, ())
-        r = 1
-    else:
+    if rows == 0:
         stage[:width] = neutral(stage)
-        r = 0
+    r = 0
     while r + group <= rows:
         further = far if r * step + far < end else far + skip
-        add_rows(stage, x, mask, start + r * step, step, stride, GROUP, width, further, None)
+        add_rows(stage, x, mask, start + r * step, step, stride, GROUP, width, further, r == 0)
         r += group
     while r < rows:
-        add_rows(stage, x, mask, start + r * step, step, stride, ONE, width, None, None)
+        add_rows(stage, x, mask, start + r * step, step, stride, ONE, width, None, r == 0)
         r += 1
     if rest:
-        add_rows(stage, x, mask, start + rows * step, step, stride, ONE, rest, None, None)
+        add_rows(stage, x, mask, start + rows * step, step, stride, ONE, rest, None, False)
 
 
 def add_pairs(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
@@ -565,6 +556,9 @@ def sum_rows(x, mask, plan, first, last, out):
             if columns == 1:
                 total[0] = add_halves(total, lane_width)
                 lane_width = 1
+            elif columns == 2:
+                halve(total, lane_width, 2)
+                lane_width = 2
             while lane_width > columns:
                 lane_width //= 2
                 for lane in range(lane_width):
@@ -621,7 +615,7 @@ def halve(total, lanes, last):
         lanes //= 2
         lane = 0
         while lane < lanes:
-            add_vectors(total, lane, total, None, lanes + lane, 0, ONE, ONE, ONE, None, None)
+            add_vectors(total, lane, total, None, lanes + lane, 0, ONE, ONE, ONE, None, False)
             lane += 8
     while lanes > last:
         lanes //= 2
@@ -730,14 +724,14 @@ def _set_lanes(total, x, mask, start, lanes, paired, stage):
         def in_vectors(total, x, mask, start, lanes, paired, stage):
             lane = 0
             while lane + 8 <= paired:
-                add_vectors(total, lane, x, mask, start + lane, lanes, ONE, TWO, ONE, None, ())
+                add_vectors(total, lane, x, mask, start + lane, lanes, ONE, TWO, ONE, None, True)
                 lane += 8
             single = lane
             while single < lanes:
-                add_vectors(total, single, x, mask, start + single, 0, ONE, ONE, ONE, None, ())
+                add_vectors(total, single, x, mask, start + single, 0, ONE, ONE, ONE, None, True)
                 single += 8
             if lane < paired:
-                add_tail(total, lane, x, mask, start + lanes + lane, 0, ONE, paired - lane, None)
+                add_tail(total, lane, x, mask, start + lanes + lane, 0, ONE, paired - lane, False)
 
         return in_vectors
 
