@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.solvers.problem import EigenProblem
+
+NOISE = 300.0
+"""Random parts of given start vectors, an element, in units of the accuracy that is asked for: they must show.
+
+The caller's vectors may be unwanted eigenvectors, exactly. Of an eigenvalue, a block reaches as many vectors as it has
+independent random parts: with those of the guards alone, members of a multiple eigenvalue would be missed.
+"""
+
+MOST_NOISE = 0.3
+"""Random parts, in lengths of the vectors, at most."""
 
 
 def guards(k: int) -> int:
@@ -28,9 +39,11 @@ def random_vectors(problem: EigenProblem, vectors: int) -> NDArray[Any]:
 
 
 def start_vectors(problem: EigenProblem, vectors: int) -> NDArray[Any]:
-    """Return up to k vectors of the caller, and random ones behind them: the guards see what those leave out."""
+    """Return up to k vectors of the caller, with random parts, and random ones behind them."""
     X = random_vectors(problem, vectors)
     if problem.v0 is not None:
-        given = min(problem.v0.shape[1], problem.k)
-        X[:, :given] = problem.v0[:, :given]
+        given = problem.v0[:, : problem.k]
+        p = given.shape[1]
+        share = min(NOISE * max(problem.tol, problem.eps), MOST_NOISE / np.sqrt(problem.n))
+        X[:, :p] = given + X[:, :p] * (share * np.linalg.norm(given, axis=0))
     return X

@@ -70,6 +70,18 @@ def test_a_start_of_unwanted_eigenvectors(which, given):
     np.testing.assert_allclose(w, np.sort(spectrum)[right], rtol=1e-11)
 
 
+@pytest.mark.parametrize("which", ["SA", "LA"])
+@pytest.mark.parametrize("seed", range(6))
+def test_multiple_eigenvalues_from_unwanted_eigenvectors(seed, which):
+    # The guards alone would reach three members of each eigenvalue, and there are about fifteen.
+    rng = np.random.default_rng(seed)
+    values = rng.choice(rng.uniform(-10, 10, 20), 300)
+    v0 = np.eye(300)[:, rng.permutation(300)[:6]]
+    arguments = {"which": which, "v0": v0, "tol": 1e-4, "preconditioner": None, "rng": seed}
+    w = dispatch.eigsh(sp.diags_array(values).tocsr(), 6, **arguments)[0]
+    np.testing.assert_allclose(w, np.sort(values)[:6] if which == "SA" else np.sort(values)[-6:], rtol=1e-4)
+
+
 def test_an_eigenvector_near_a_shift():
     A = sp.diags_array(np.arange(1.0, 1001)).tocsr()
     w = dispatch.eigsh(A, 1, sigma=500.2, v0=np.eye(1000)[:, 502])[0]
