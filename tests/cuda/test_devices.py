@@ -131,6 +131,19 @@ def test_no_compiler(machine, monkeypatch):
     assert caught.value.hardware_present
 
 
+def test_a_compiler_that_is_too_new_for_the_driver(machine, monkeypatch):
+    """What it makes cannot be loaded."""
+    machine(Driver(supported=12080))
+    monkeypatch.setattr(devices, "toolkit_version", lambda: "13.0")
+    with pytest.raises(
+        BackendUnavailableError, match=r"compiler is of CUDA 13.0, and the NVIDIA driver supports CUDA 12.8"
+    ) as caught:
+        cuda.CudaBackend().probe()
+    assert "update the NVIDIA driver" in caught.value.remedy
+    assert "array-dispatch-cuda[cu12]" in caught.value.remedy
+    assert caught.value.hardware_present
+
+
 def test_no_driver(monkeypatch):
     def missing(name):
         raise OSError(name)

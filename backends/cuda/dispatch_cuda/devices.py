@@ -103,10 +103,17 @@ def find_devices() -> list[CudaDevice]:
             "use a newer GPU, or backend='opencl' or 'cpu'",
             hardware_present=True,
         )
-    if not toolkit_version():
+    toolkit = toolkit_version()
+    if not toolkit:
         raise BackendUnavailableError(
             "CUDA's compiler (NVVM) is not installed, or Numba does not find it",
             f"{INSTALL_TOOLKIT}; or point CUDA_HOME to a CUDA toolkit",
+            hardware_present=True,
+        )
+    if int(toolkit.partition(".")[0]) > found.value // 1000:
+        raise BackendUnavailableError(
+            f"the compiler is of CUDA {toolkit}, and the NVIDIA driver supports CUDA {version(found.value)}",
+            f"update the NVIDIA driver, or take the driver's compiler: {INSTALL_TOOLKIT}",
             hardware_present=True,
         )
     return usable
