@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as sla
 from dispatch_opencl.engine import OpenCLEngine
 
-from .conftest import BACKENDS
+from .conftest import BACKENDS, guise
 
 DTYPES = [np.float32, np.float64, np.complex64, np.complex128]
 SIZES = [1, 3, 64, 513, 5000]
@@ -81,6 +81,15 @@ def test_combine(backend, dtype, n, shapes):
     expected = sum(wide(x) @ wide(c) for x, c in zip(X, C, strict=True))
     size = sum(abs(wide(x)) @ abs(wide(c)) for x, c in zip(X, C, strict=True))
     close(got, expected, size, sum(widths) * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("group", [1, 2, 8, 32])
+def test_gram_by_groups_of_few_items(group):
+    small = guise(kind="gpu", streams=False, group=group, unified=False)
+    small.probe()
+    engine = engine_for(small, np.float64, 513)
+    X, Y = random((513, 21), np.float64), random((513, 17), np.float64, seed=1)
+    close(engine.gram(engine.upload(X), engine.upload(Y)), X.T @ Y, abs(X).T @ abs(Y), 513 * 2.0**-52)
 
 
 def test_columns(backend, dtype):

@@ -24,6 +24,9 @@ the kind of device alone decide, so that results do not depend on how many cores
 LEAST_ROWS = 512
 """Rows of a chunk at least."""
 
+GRAM_TILE = (16, 4)
+"""Rows of a Gram matrix, and VECs of each, that a work-group makes; fewer where it has fewer items."""
+
 BLOCKS_A_LAUNCH = 3
 """Blocks that one kernel combines."""
 
@@ -37,6 +40,8 @@ class OpenCLEngine(BlockEngine):
         self._arithmetic = Arithmetic(self.dtype, runtime.traits.fp64)
         self._streams = runtime.traits.streams
         self._items = 1 if self._streams else runtime.traits.group
+        across = min(GRAM_TILE[1], self._items)
+        self._tile = min(GRAM_TILE[0], self._items // across), across
         self._writes: list[Any] = []
         """Copies to the device that may be under way; the events keep their host arrays alive."""
 
@@ -78,7 +83,8 @@ class OpenCLEngine(BlockEngine):
         chunk, chunks = self._chunks(X.n)
         rows = self._arithmetic.padded(X.p)
         kernel = self._kernel(self._own_file, "gram")
-        tiles = (1, 1) if self._streams else (-(-rows // 16), -(-Y.vecs // 4))
+        down, across = self._tile
+        tiles = (1, 1) if self._streams else (-(-rows // down), -(-Y.vecs // across))
         partial = self._runtime.allocate(chunks * rows * Y.vecs * self._arithmetic.sum_bytes())
         self._runtime.launch(
             kernel, (chunks * self._items, *tiles), (self._items, 1, 1),
@@ -175,7 +181,8 @@ class OpenCLEngine(BlockEngine):
         return "blocks_streams.cl" if self._streams else "blocks_groups.cl"
 
     def _kernel(self, file: str, name: str, options: tuple[str, ...] = ()) -> Any:
-        return self._runtime.kernel(file, name, (*self._arithmetic.options, f"-DITEMS={self._items}", *options))
+        own = (f"-DITEMS={self._items}", f"-DDOWN={self._tile[0]}", f"-DACROSS={self._tile[1]}")
+        return self._runtime.kernel(file, name, (*self._arithmetic.options, *own, *options))
 
     def _chunks(self, n: int) -> tuple[int, int]:
         """Return the rows of a chunk and the number of chunks."""

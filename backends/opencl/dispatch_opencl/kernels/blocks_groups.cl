@@ -90,9 +90,8 @@ void chebyshev_long(long count, __global const int *rows, __global const OFFSET 
         chebyshev_vec(product, vecs, scalars + step * 3 * vecs * LANES, R, D, Y, D_next, Y_next, j, r);
 }
 
-// Items of a group make ACROSS VECs of DOWN rows of the Gram matrix, each over every SLICES-th row of the blocks.
-#define DOWN 16
-#define ACROSS 4
+// Items of a group make ACROSS VECs of DOWN rows of the Gram matrix, each over every SLICES-th row of the blocks. The host
+// says how many: in small groups fewer than in others.
 #define SLICES (GROUP / (DOWN * ACROSS))
 
 // The Gram matrix X^H Y of each chunk of rows.
