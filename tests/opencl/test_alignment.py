@@ -92,6 +92,8 @@ def test_an_empty_operand_and_an_empty_out(queue, total):
     total(empty, 0, initial=1.5, out=out)
     assert memory.get()[3:27].view(np.float64).tolist() == [1.5] * 3
     assert total(empty, 1).shape == (0,)
+    nothing = cl.array.Array(queue, (0,), np.float64, data=memory.base_data, offset=3)
+    assert total(empty, 1, out=nothing) is nothing
 
 
 def test_what_is_repeated_is_copied_once(queue, total):

@@ -38,7 +38,9 @@ def sum_device_array(runtime: Runtime, a: Any, arguments: tuple[Any, ...]) -> An
     plan = plan_of(runtime, a, arguments)
     if out is None and mask is None and plan.only_launch is not None and a.offset % plan.alignment == 0:
         return _launched(runtime, a, plan, plan.only_launch)
-    if plan.reduction.count and plan.reduction.sums and not is_aligned(a):
+    if plan.reduction.sums == 0:
+        return _empty_like(runtime, a, plan) if out is None else out
+    if plan.reduction.count and not is_aligned(a):
         _order_after(runtime, a)
         a = aligned_copy(runtime, a)
         plan = plan_of(runtime, a, arguments)
@@ -111,7 +113,7 @@ def _write_out(runtime: Runtime, a: Any, mask: Place | None, plan: Plan, out: An
     target = out if is_aligned(out) else aligned_like(runtime, out)
     shared = any(_share_memory(target, read) for read in (a, plan.reduction.where))
     _add_up(runtime, a, mask, plan, target, plan.writes(np.dtype(out.dtype), out.strides) and not shared)
-    if target is not out and plan.reduction.sums:
+    if target is not out:
         copy_elements(runtime, target, out)
     if out.queue != runtime.queue:
         # What its own queue does next with it waits for an event of this one.
@@ -121,8 +123,6 @@ def _write_out(runtime: Runtime, a: Any, mask: Place | None, plan: Plan, out: An
 def _add_up(runtime: Runtime, a: Any, mask: Place | None, plan: Plan, result: Any, direct: bool) -> None:
     """Enqueue the sum of an aligned array into another one, by the last launch itself where that is `direct`."""
     reduction, summation = plan.reduction, plan.summation
-    if reduction.sums == 0:
-        return
     if reduction.count == 0:
         size = reduction.sums * (2 if reduction.operand.kind == "c" else 1)
         nothing = runtime.copy(np.full(size, neutral(summation.dtype)))
