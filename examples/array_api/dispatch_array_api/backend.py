@@ -97,7 +97,7 @@ class ArrayApiBackend(dispatch.Backend):
             cast = host.astype(plan.dtype).astype(plan.accumulator).view(wide)
             elements = xp.asarray(cast, device=target)
         if plan.where is not None:
-            mask = where if self._owns(where) else xp.asarray(np.asarray(where, bool), device=target)
+            mask = where if self._owns(where) else xp.asarray(np.array(where, bool, order="C"), device=target)
             elements = xp.where(xp.broadcast_to(mask, elements.shape), elements, xp.zeros_like(elements))
         raw = self._row_sums(elements, plan)
         if not own:
