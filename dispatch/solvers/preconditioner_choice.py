@@ -185,12 +185,26 @@ def _sparse(problem: EigenProblem) -> bool:
 
 
 def _diagonal_ratio(A: Operand) -> float | None:
-    """Return how much the positive elements of A's diagonal vary; None where it is not known or has negative ones."""
+    """Return how much the positive elements of A's diagonal vary; None where it is not known or has negative ones.
+
+    Where a row has a larger element than a definite matrix may have, its diagonal is not its scale: then the largest
+    elements of the rows are compared as well.
+    """
     if isinstance(A, LinearOperator):
         return None
     diagonal = np.asarray(A.diagonal().real, np.float64)
     positive = diagonal[diagonal > 0.0]
-    return float(positive.max() / positive.min()) if len(positive) and diagonal.min() >= 0.0 else None
+    if len(positive) == 0 or diagonal.min() < 0.0:
+        return None
+    ratio = float(positive.max() / positive.min())
+    if ratio <= BADLY_SCALED:
+        return ratio
+    rows = abs(A).max(axis=1)
+    largest = np.asarray(rows.toarray() if isinstance(A, csr_array) else rows, np.float64).ravel()
+    if (largest <= 1.01 * np.sqrt(diagonal) * np.sqrt(diagonal.max())).all():
+        return ratio
+    largest = largest[largest > 0.0]
+    return min(ratio, float(largest.max() / largest.min()))
 
 
 def _mesh_like(A: Operand) -> bool:

@@ -309,3 +309,16 @@ def test_a_diagonal_of_zeros_is_no_preconditioner(dtype):
     assert info.preconditioner == "jacobi"
     expected = scipy.linalg.eigh(A.toarray(), M.toarray(), eigvals_only=True)[-3:]
     np.testing.assert_allclose(w, expected, rtol=100 * np.finfo(dtype).eps)
+
+
+def test_a_few_small_elements_of_the_diagonal_are_no_bad_scaling():
+    A = random_symmetric(1000, density=0.01)
+    A = sp.csr_array(A - sp.diags_array(A.diagonal()))
+    few = np.where(np.arange(1000) % 17 == 0, np.linspace(1e-4, 0.5, 1000), 0.0)
+    A = sp.csr_array(A + sp.diags_array(few))
+    w, v, info = dispatch.eigsh(A, 4, which="SA", return_info=True)
+    assert info.preconditioner.startswith("chebyshev(")
+    assert (info.method, info.iterations < 20) == ("lobpcg", True)
+    check(A, w, v, np.linalg.eigvalsh(A.toarray()), 4, "SA", 1e-13)
+    scale = sp.diags_array(np.logspace(0, 3, 1000))
+    assert "preconditioner chebyshev-jacobi" in dispatch.explain("eigsh", scale @ A @ scale, k=4, which="SA").plan
