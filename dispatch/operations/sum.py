@@ -82,7 +82,22 @@ def sum(
     key: tuple[Any, ...] | None
     request = context.current() if backend is None else parse(backend)
     if a.__class__ is _ndarray:
-        key = (request, a.dtype, a.shape, a.strides, axis, dtype, keepdims, keepdims.__class__, initial is NO_VALUE)
+        # C's long and long long are equal as dtypes, and different in their numbers and as results.
+        own = a.dtype
+        key = (
+            request,
+            own,
+            own.num,
+            a.shape,
+            a.strides,
+            axis,
+            dtype,
+            keepdims,
+            keepdims.__class__,
+            initial is NO_VALUE,
+        )
+        if dtype is not None:
+            key = (*key, getattr(dtype, "num", None))
         if axis is not None and axis.__class__ is not int:  # True and 1.0 are equal to 1, but they are no axes
             key = (*key, axis.__class__, *(map(type, axis) if axis.__class__ is tuple else ()))
         if out is not None:

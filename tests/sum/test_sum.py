@@ -156,3 +156,13 @@ def test_few_elements_and_a_mask_in_another_order(dtype, order):
 def test_a_float_that_an_integer_out_does_not_hold_is_cast(char):
     a = np.array([-171, 0], np.float32)
     assert dispatch.sum(a, out=np.zeros((), char), backend="cpu") == np.sum(a, out=np.zeros((), char))
+
+
+@pytest.mark.parametrize("by_dtype", [False, True])
+def test_what_is_prepared_for_c_long_is_not_taken_for_long_long(by_dtype):
+    """They are equal as dtypes, and NumPy's results differ in type."""
+    mask = np.random.default_rng(0).random((30, 110)) < 0.5
+    for char in "lqlLQ":
+        a = np.ones((30, 110), "i" if by_dtype else char)
+        arguments = {"dtype": np.dtype(char)} if by_dtype else {}
+        assert type(dispatch.sum(a, where=mask, **arguments)) is type(np.sum(a, where=mask, **arguments))
