@@ -1,4 +1,4 @@
-"""Sums of so few elements that what counts is the call: that of a compiled ufunc."""
+"""Sums for which one thread is enough, and what counts is the call: that of a compiled ufunc."""
 
 from __future__ import annotations
 
