@@ -11,7 +11,7 @@ import numpy as np
 from dispatch import context, tracing
 from dispatch.operations.call import Call, describe
 from dispatch.registry import registry
-from dispatch.request import BackendLike, parse
+from dispatch.request import BackendLike, Request, parse
 from dispatch.selection import residence, select
 
 NO_VALUE: Any = np._NoValue
@@ -78,7 +78,7 @@ def sum(
     # What follows, up to the first return, is on the path of every call: it is written for speed.
     if a.__class__ is not _ndarray:
         a = as_operand(a)
-    # A key holds all in which the sums are alike that are prepared together.
+    # A key holds all in which the sums are alike that are prepared together, in tuples of tuples: that spares copies.
     key: tuple[Any, ...] | None
     request = context.current() if backend is None else parse(backend)
     if a.__class__ is _ndarray:
@@ -99,11 +99,11 @@ def sum(
         if dtype is not None:
             key = (*key, getattr(dtype, "num", None))
         if axis is not None and axis.__class__ is not int:  # True and 1.0 are equal to 1, but they are no axes
-            key = (*key, axis.__class__, *(map(type, axis) if axis.__class__ is tuple else ()))
+            key = (key, *map(type, axis)) if axis.__class__ is tuple else (key, axis.__class__)
         if out is not None:
-            key = (*key, "out", out.dtype, out.shape, out.strides) if out.__class__ is _ndarray else None
+            key = (key, "out", out.dtype, out.shape, out.strides) if out.__class__ is _ndarray else None
         if where is not NO_VALUE and key is not None:
-            key = (*key, "where", where.dtype, where.shape, where.strides) if where.__class__ is _ndarray else None
+            key = (key, "where", where.dtype, where.shape, where.strides) if where.__class__ is _ndarray else None
     elif out is None and where is NO_VALUE and (home := residence(a)) is not None:
         key = (request, a.dtype, a.shape, axis, dtype, keepdims, initial is NO_VALUE, type(a), home)
     else:
@@ -122,7 +122,7 @@ def sum(
     else:
         run = partial(chosen.sum, device=device)
     if key is not None and not tracing.logging_calls():
-        _keep(key, run)
+        _keep(key, run, request)
     with tracing.observed(decision, call):
         return run(a, axis, dtype, out, keepdims, initial, where)
 
@@ -145,10 +145,10 @@ MOST_ROUTES = 4096
 """Sums that stay prepared; beyond that they are prepared anew."""
 
 
-def _keep(key: tuple[Any, ...], run: Run) -> None:
+def _keep(key: tuple[Any, ...], run: Run, request: Request) -> None:
     """Remember what runs a sum, so that one look-up finds it, for as long as the table of backends is the same."""
     routes = registry.table().routes
-    if key[0].reusable:
+    if request.reusable:
         if len(routes) >= MOST_ROUTES:
             routes.clear()
         routes[key] = run
