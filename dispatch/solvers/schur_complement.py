@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-REGULAR = 1e-3
-"""Least eigenvalue of A_NN, in the largest element of A, from which its inverse costs little accuracy."""
+REGULAR = 1e-9
+"""Least eigenvalue of A_NN, in the largest element of A, above which it is not singular."""
 
 
 def finite_spectrum(A: NDArray[Any], M: NDArray[Any], eps: float) -> tuple[NDArray[Any], NDArray[Any]] | None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.sparse as sp
 
 import dispatch
@@ -128,3 +129,17 @@ def test_residuals_at_a_shift_are_those_that_are_promised():
     w, v, info = dispatch.eigsh(A, 8, which="SM", return_info=True)
     assert info.status == "converged"
     assert np.linalg.norm(A @ v - v * w, axis=0).max() <= 32 * 2.22e-16 * 0.0108
+
+
+@pytest.mark.parametrize("away", [0.0, 1e-9])
+def test_vectors_are_orthonormal_where_a_matrix_and_its_metric_are_singular(away):
+    # Blocks without finite eigenvalues: LAPACK's vectors come from an inverse near an eigenvalue.
+    rng = np.random.default_rng(0)
+    blocks = [[[a, 1.0], [1.0, 0.0]] for a in rng.uniform(-1, 1, 10)]
+    T = np.linalg.qr(rng.standard_normal((40, 40)))[0] * rng.uniform(0.5, 1, 40)
+    A = T @ scipy.linalg.block_diag(np.diag(np.arange(1.0, 21)), *blocks) @ T.T
+    M = (T * np.r_[np.ones(20), np.tile([1.0, 0.0], 10)]) @ T.T
+    M = (M + M.T) / 2
+    w, v = dispatch.eigsh((A + A.T) / 2, 4, M, sigma=5 + away, tol=1e-3)
+    assert set(np.round(w)) in ({3, 4, 5, 6}, {4, 5, 6, 7})
+    assert abs(v.T @ M @ v - np.eye(4)).max() < 1e-12
