@@ -153,7 +153,7 @@ class _TransformedAccuracy(Accuracy):
         self, pencil: TransformedPencil, transformation: Transformation, tol: float, norm: float, residuals: Residuals
     ) -> None:
         super().__init__(pencil, tol, norm)
-        self._alpha, self._beta = transformation.alpha, abs(transformation.beta)
+        self._transformation, self._alpha, self._beta = transformation, transformation.alpha, abs(transformation.beta)
         self._transformed, self._residuals = pencil, residuals
         self._previous = np.zeros(0)
         self._length = 0.0
@@ -176,6 +176,15 @@ class _TransformedAccuracy(Accuracy):
     def coincidence(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the difference from each Ritz value below which another one is the same but for rounding errors."""
         return np.asarray(FLOOR / MARGIN * self.eps * abs(theta))
+
+    def resolution(self, theta: NDArray[np.float64]) -> float:
+        """Return the difference of ν below which λ differs by less than the tolerance, of λ, at each wanted one.
+
+        A share of ν would be too much: Cayley's are nearly equal where σ is small, and one near the shift is huge.
+        """
+        distance = theta - self._alpha
+        slope = abs(distance * (1.0 + self._transformation.sigma * distance / self._transformation.beta))  # |λ dν/dλ|
+        return max(self._tol * float(slope.min()), float(self.eps**0.75) * self.norm)
 
 
 class _TransformedRun:

@@ -131,3 +131,12 @@ def test_what_has_not_been_confirmed_is_not_returned():
         dispatch.eigsh(A, 1, operator, tol=1e-3, preconditioner=None, rng=6, maxiter=accurate)
     assert caught.value.info.status == "maxiter"
     assert len(caught.value.eigenvalues) == 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_tolerance_is_one_of_eigenvalues_where_all_of_cayleys_are_nearly_one(seed):
+    # Zeros become -1, and the negative eigenvalue that is nearest to them, and wanted, 1 less some millionths.
+    rng = np.random.default_rng(seed)
+    values = np.concatenate([np.zeros(30), rng.uniform(0.01, 1.0, 135), -rng.uniform(0.01, 1.0, 135)])
+    w = dispatch.eigsh(np.diag(values), 1, sigma=1e-7, which="SM", tol=5e-3, mode="cayley", rng=seed)[0]
+    np.testing.assert_allclose(w, values[values < 0.0].max(), rtol=5e-3)
