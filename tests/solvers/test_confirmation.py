@@ -140,3 +140,19 @@ def test_a_tolerance_is_one_of_eigenvalues_where_all_of_cayleys_are_nearly_one(s
     values = np.concatenate([np.zeros(30), rng.uniform(0.01, 1.0, 135), -rng.uniform(0.01, 1.0, 135)])
     w = dispatch.eigsh(np.diag(values), 1, sigma=1e-7, which="SM", tol=5e-3, mode="cayley", rng=seed)[0]
     np.testing.assert_allclose(w, values[values < 0.0].max(), rtol=5e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_both_sides_of_a_shift_in_a_cluster_in_single_precision(seed):
+    rng = np.random.default_rng(seed)
+    values = np.concatenate([np.zeros(100), rng.uniform(-1.0, 1.0, 200)])
+    u, Z = rng.standard_normal((300, 1)), rng.standard_normal((300, 300))
+    H = np.eye(300) - 2 * u @ u.T / (u.T @ u)
+    A, M = (H @ np.diag(values) @ H).astype(np.float32), (Z @ Z.T / 300 + np.eye(300)).astype(np.float32)
+    A = (A + A.T) / 2
+    expected = scipy.linalg.eigh(A.astype(float), M.astype(float), eigvals_only=True)
+    below = expected[expected < -1e-5]
+    # The shift is the least of the zeros: they are above it, and what is below it is none of them.
+    w = dispatch.eigsh(A, 4, M, sigma=float(expected[len(below)]), which="BE", tol=1e-3, rng=seed)[0]
+    np.testing.assert_allclose(w[:2], below[-2:], rtol=1e-3)
+    assert abs(w[2:]).max() < 1e-6
