@@ -56,7 +56,7 @@ def prepare(
     operation = operation_dtype(
         operand, None if dtype is None else np.dtype(dtype), None if out is None else np.dtype(out.dtype)
     )
-    mask = None if where is NO_VALUE or where is True else where if hasattr(where, "dtype") else np.asarray(where, bool)
+    mask = _mask_of(where)
     strides = [_strides_of(a)]
     if mask is not None:
         if mask.dtype != np.bool_:
@@ -85,6 +85,15 @@ def prepare(
         out=out,
         where=mask,
     )
+
+
+def _mask_of(where: Any) -> Any:
+    """Return an array of what `where` says, None for all elements."""
+    if where is NO_VALUE or where is True:
+        return None
+    if isinstance(where, np.generic):
+        return np.asarray(where)
+    return where if hasattr(where, "dtype") else np.asarray(where, bool)
 
 
 def normalized_axes(axis: Any, ndim: int) -> frozenset[int]:

@@ -347,6 +347,13 @@ class SumConformance(Conformance):
             for axis in (None, 0, 1):
                 self.check_sum(a, axis=axis, where=LAYOUTS[layout](masks[0]))
                 self.check_sum(LAYOUTS[layout](a), axis=axis, where=masks[0])
+        for where in (True, np.True_, False):
+            for axis in (None, 0, 1):
+                self.check_sum(a[4:], axis=axis, where=where)
+        for shape in ((15, 16, 17), (3, 4, 5, 60)):
+            a, mask = random_array(sum_dtype, shape), np.random.default_rng(2).random(shape) < 0.5
+            for axis in (None, 0, 1, -1):
+                self.check_sum(a, axis=axis, where=mask)
 
     @pytest.mark.parametrize("dtype", [None, "?", "B", "f", "d"], ids=str)
     def test_booleans_of_any_bits(self, dtype: str | None) -> None:

@@ -719,6 +719,36 @@ class MaskMultiplied(Sum):
         return self.right(a * np.asarray(where).astype(a.dtype), **arguments | {"where": NO_VALUE})
 
 
+@fault("test_where", among="float64")
+class TrueRefused(Sum):
+    """`where=True` is taken for an array."""
+
+    def wrong(self, a, **arguments):
+        if arguments["where"] is True:
+            raise AttributeError("'NoneType' object has no attribute 'shape'")
+        return self.right(a, **arguments)
+
+
+@fault("test_where", among="float64")
+class MaskOfCubesIgnored(Sum):
+    """`where` has no effect on arrays of three dimensions with more than 3000 elements."""
+
+    def wrong(self, a, **arguments):
+        if a.ndim == 3 and a.size > 3000:
+            arguments["where"] = NO_VALUE
+        return self.right(a, **arguments)
+
+
+@fault("test_where", among="float64")
+class MaskInverted(Sum):
+    """`where` chooses the other elements of arrays of four dimensions."""
+
+    def wrong(self, a, **arguments):
+        if a.ndim == 4 and isinstance(arguments["where"], np.ndarray):
+            arguments["where"] = ~arguments["where"]
+        return self.right(a, **arguments)
+
+
 @fault("test_where")
 class MaskNotBroadcast(Sum):
     """A mask of one row is taken for the first row alone."""

@@ -166,3 +166,19 @@ def test_what_is_prepared_for_c_long_is_not_taken_for_long_long(by_dtype):
         a = np.ones((30, 110), "i" if by_dtype else char)
         arguments = {"dtype": np.dtype(char)} if by_dtype else {}
         assert type(dispatch.sum(a, where=mask, **arguments)) is type(np.sum(a, where=mask, **arguments))
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("shape", [(5,), (100,), (5000,), (3_000_000,), (40, 30), (300, 400), (20, 20, 20)], ids=str)
+@pytest.mark.parametrize("dtype", "efdFDbI")
+def test_where_may_be_true(dtype, shape):
+    a = (np.arange(np.prod(shape)) % 70 == 0).reshape(shape).astype(dtype)
+    for arguments in ({}, {"axis": 0}, {"keepdims": True}, {"initial": 2}):
+        actual = dispatch.sum(a, where=True, backend="cpu", **arguments)
+        np.testing.assert_array_equal(actual, dispatch.sum(a, backend="cpu", **arguments))
+
+
+@pytest.mark.parametrize("n", [10, 1000, 100_000])
+@pytest.mark.parametrize("dtype", "BHI")
+def test_a_sum_of_unsigned_integers_in_floats_may_begin_below_zero(dtype, n):
+    assert dispatch.sum(np.ones(n, dtype), dtype=np.float64, initial=-1, backend="cpu") == n - 1

@@ -38,7 +38,7 @@ def sum_array(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, i
 
 def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Run:
     """Return what sums `a` and arrays like it: what `Backend.prepare_sum` returns."""
-    is_masked, is_started = where is not NO_VALUE, initial is not NO_VALUE
+    is_masked, is_started = where is not NO_VALUE and where is not True, initial is not NO_VALUE
     by_numpy = _by_numpy if is_masked or is_started else _by_plain_numpy
     if a.dtype.kind in "fc" and a.size > CHUNK:
         by_numpy = _by_numpy_if_aligned
@@ -145,7 +145,7 @@ def _by_few_where(few: FewSums, nothing: NDArray[Any], *, in_columns: bool) -> R
 
 def _by_kernel(route: KernelRoute) -> Run:
     def run(a: NDArray[Any], axis: Any, _dtype: Any, _out: Any, keepdims: Any, _initial: Any, where: Any) -> Any:
-        result = route.take(a, None if where is NO_VALUE else where)
+        result = route.take(a, None if where is NO_VALUE or where is True else where)
         if result is None:  # not aligned, or its kernel is not ready
             return _sum_any(a, axis, route.operation, None, keepdims, NO_VALUE, where)
         return result
@@ -156,7 +156,7 @@ def _by_kernel(route: KernelRoute) -> Run:
 def _finishing(add: Run, operation: np.dtype[Any], result: np.dtype[Any]) -> Run:
     """Return what adds `initial` to a sum of elements in the dtype `operation`, casts it to `result`, and stores it."""
     is_integer, is_cast = operation.kind in "iu", operation != result
-    least, to_result = 0 if result.kind == "u" else -SIMPLE, result.type
+    least, to_result = 0 if "u" in (operation.kind, result.kind) else -SIMPLE, result.type
 
     def run(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
         if initial is NO_VALUE:
