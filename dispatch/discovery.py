@@ -74,6 +74,9 @@ class DiscoveryProblem:
         """Return the fields as a dictionary."""
         return asdict(self)
 
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason} -> {self.remedy}"
+
 
 def discover() -> tuple[tuple[Plugin, ...], tuple[DiscoveryProblem, ...]]:
     """Return the installed plugins in the order of `sys.path`, and what was wrong with the metadata on the way.

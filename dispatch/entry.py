@@ -10,7 +10,7 @@ from typing import TypeVar, get_args
 from dispatch.backend import API_VERSION, Backend, Device, DeviceKind, Profile
 from dispatch.errors import BackendUnavailableError, BrokenContractError, one_line, printable, said
 from dispatch.hardware.calibration import with_stored_profiles
-from dispatch.timeout import call_with_timeout, probe_timeout
+from dispatch.timeout import call_with_timeout, read_probe_timeout
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ class Entry:
         self._lock = threading.RLock()
 
     def _attempt(self, what: str, action: Callable[[], T]) -> T | Unavailable:
-        seconds = probe_timeout()
+        seconds, _ = read_probe_timeout()
         try:
             return call_with_timeout(lambda: self._outcome(what, action), seconds)
         except TimeoutError as error:

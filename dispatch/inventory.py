@@ -88,7 +88,7 @@ class Inventory(Sequence[BackendInfo]):
             origin = f"{row.distribution} {row.version}" if row.distribution else "-"
             state = ", ".join(f"{device.name} ({device.description})" for device in row.devices)
             lines.append(f"{row.name}  {origin}  {state or f'unavailable: {row.reason} -> {row.remedy}'}")
-        lines += [f"{problem.source}: {problem.reason} -> {problem.remedy}" for problem in self.problems]
+        lines += map(str, self.problems)
         return "\n".join(lines)
 
 

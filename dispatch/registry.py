@@ -15,11 +15,12 @@ from typing import Any
 from weakref import WeakSet
 
 from dispatch.backend import Backend, is_backend_name
+from dispatch.caller import warn_caller
 from dispatch.discovery import DiscoveryProblem, Plugin, discover
 from dispatch.entry import Entry, Unavailable, UnusableEntry
-from dispatch.hardware.calibration import setting_problem
+from dispatch.environment import disabled_names, setting_problems
+from dispatch.errors import BackendWarning
 from dispatch.request import refuse_name
-from dispatch.timeout import read_probe_timeout
 
 INSTALLED_BY = {
     "cpu": "pip install array-dispatch-cpu",
@@ -153,12 +154,6 @@ class Registration:
         self()
 
 
-def disabled_names() -> frozenset[str]:
-    """Return the backends that ``DISPATCH_DISABLE`` names."""
-    names = os.environ.get("DISPATCH_DISABLE", "").split(",")
-    return frozenset(name.strip().lower() for name in names if name.strip())
-
-
 def _scan() -> Table:
     plugins, found = discover()
     problems = list(found)
@@ -170,16 +165,9 @@ def _scan() -> Table:
         else:
             reason = f"its entry point {plugin.name!r} is no name by which a backend can be asked for"
             problems.append(DiscoveryProblem(str(plugin), reason, f"report it to the authors of {plugin.distribution}"))
-    problems += [
-        DiscoveryProblem("DISPATCH_DISABLE", f"it names {name!r}, which no plugin provides", "correct the name")
-        for name in sorted(disabled.difference(claims))
-    ]
-    timeout_problem = read_probe_timeout()[1]
-    if timeout_problem:
-        problems.append(DiscoveryProblem("DISPATCH_PROBE_TIMEOUT", timeout_problem, "correct it, or unset it"))
-    calibration_problem = setting_problem()
-    if calibration_problem:
-        problems.append(DiscoveryProblem("DISPATCH_CALIBRATE", calibration_problem, "correct it, or unset it"))
+    for problem in setting_problems(claims):
+        warn_caller(str(problem), BackendWarning)
+        problems.append(problem)
     entries = {name: _entry(name, claims[name], name in disabled) for name in claims}
     return Table(entries, tuple(problems))
 

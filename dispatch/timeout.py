@@ -7,24 +7,13 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from dispatch.caller import warn_caller
-from dispatch.errors import BackendWarning
-
 T = TypeVar("T")
 
 DEFAULT_SECONDS = 10.0
 
 
-def probe_timeout() -> float:
-    """Return the seconds that a plugin may take: ``DISPATCH_PROBE_TIMEOUT``, or 10 where that says nothing sensible."""
-    seconds, problem = read_probe_timeout()
-    if problem:
-        warn_caller(problem, BackendWarning)
-    return seconds
-
-
 def read_probe_timeout() -> tuple[float, str]:
-    """Return the seconds that a plugin may take, and what is wrong with the variable, if anything."""
+    """Return the seconds that a plugin may take, and what is wrong with ``DISPATCH_PROBE_TIMEOUT``, if anything."""
     text = os.environ.get("DISPATCH_PROBE_TIMEOUT", "").strip()
     if not text:
         return DEFAULT_SECONDS, ""
@@ -34,7 +23,7 @@ def read_probe_timeout() -> tuple[float, str]:
         seconds = 0.0
     if not 0.0 < seconds <= threading.TIMEOUT_MAX:
         expected = "expected a finite number of seconds above 0"
-        return DEFAULT_SECONDS, f"DISPATCH_PROBE_TIMEOUT is {text!r}, {expected}; {DEFAULT_SECONDS:g} is used"
+        return DEFAULT_SECONDS, f"it is {text!r}, {expected}; {DEFAULT_SECONDS:g} is used"
     return seconds, ""
 
 

@@ -1,4 +1,7 @@
-"""``dispatch doctor``: run every installed backend in a process of its own, and say what is wrong and what to do."""
+"""``dispatch doctor``: run every installed backend in a process of its own, and say what is wrong and what to do.
+
+Without a name it tells what is wrong around them as well: variables that are not obeyed, metadata that cannot be read.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,12 @@ from dispatch.cli.entries import named_entries
 from dispatch.cli.exit_codes import DONE, FAILED
 from dispatch.cli.json_document import to_json
 from dispatch.cli.tables import as_table
+from dispatch.context import environment_problem
 from dispatch.decision import format_seconds
 from dispatch.devices import python_command
 from dispatch.entry import Entry, UnusableEntry
 from dispatch.errors import shortened
+from dispatch.registry import registry
 
 HEADER = ("device", "verdict", "reason", "remedy")
 
@@ -30,7 +35,7 @@ SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the examination of a device found out: ``verdict`` is well, unavailable, broken, crashed or hung."""
+    """What was found out about a device, or a setting: ``verdict`` is well, unavailable, broken, crashed or hung."""
 
     device: str
     verdict: str
@@ -58,6 +63,9 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a row a device; return 1 where one is broken, crashes, hangs or computes wrongly."""
     findings = [finding for entry in named_entries(*options.name) for finding in _examined(entry, options.timeout)]
+    if not options.name:
+        problems = (*registry.table().problems, *environment_problem())
+        findings += [Finding(problem.source, "broken", problem.reason, problem.remedy) for problem in problems]
     well = all(finding.well for finding in findings)
     if options.json:
         sys.stdout.write(to_json({"well": well, "findings": [asdict(finding) for finding in findings]}, indent=2))

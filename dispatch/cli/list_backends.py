@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     elif sys.stdout.isatty():
         sys.stdout.write(as_table(("backend", "distribution", "devices", "status", "remedy"), map(_row, inventory)))
         for problem in inventory.problems:
-            sys.stdout.write(f"{problem.source}: {problem.reason} -> {problem.remedy}\n")
+            sys.stdout.write(f"{problem}\n")
     else:
         sys.stdout.write(f"{inventory}\n")
     return DONE

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import dispatch
 from dispatch.cli import doctor, main
 
 WORKING = """
@@ -41,8 +42,6 @@ def install(tmp_path, monkeypatch):
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[dispatch.backends]\n{name} = {module}:backend\n")
-
-        import dispatch
 
         dispatch.refresh()
 
@@ -186,6 +185,21 @@ def test_hardware_that_cannot_be_used_is_a_fault(install, capsys):
     code, findings = examined(capsys, "present")
     assert code == 1
     assert findings["present"]["verdict"] == "broken"
+
+
+@pytest.mark.filterwarnings("default::dispatch.BackendWarning")
+def test_a_variable_that_is_not_obeyed_is_a_finding(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "_examined", lambda entry, seconds: [])
+    monkeypatch.setenv("DISPATCH_BAKEND", "cuda")
+    monkeypatch.setenv("DISPATCH_BACKEND", "cpu:")
+    code, findings = examined(capsys)
+    assert code == 1
+    assert findings["DISPATCH_BAKEND"] == {
+        "device": "DISPATCH_BAKEND", "verdict": "broken", "reason": "dispatch reads no such variable",
+        "remedy": "did you mean DISPATCH_BACKEND?",
+    }  # fmt: skip
+    assert findings["DISPATCH_BACKEND"]["reason"].startswith("environment variable DISPATCH_BACKEND: backend 'cpu:'")
+    assert examined(capsys, "cpu") == (0, {})  # asked about one backend, it speaks of that one
 
 
 def test_a_name_that_nobody_has(capsys):

@@ -3,14 +3,17 @@
 import dataclasses
 import gc
 import os
+import re
 import sys
 import threading
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import dispatch
+from dispatch.environment import VARIABLES
 from dispatch.registry import registry
 
 ONES = np.ones(3)
@@ -23,7 +26,8 @@ def row(name):
 def test_disabled_is_never_imported_but_explained(site, monkeypatch):
     monkeypatch.setenv("DISPATCH_DISABLE", " Mine , nobody")
     site.install("mine", "raise SystemExit('imported')")
-    assert dispatch.sum(ONES) == 3
+    with pytest.warns(dispatch.BackendWarning) as caught:
+        assert dispatch.sum(ONES) == 3
     assert row("mine").reason == "disabled by DISPATCH_DISABLE"
     assert row("mine").remedy == "take mine out of DISPATCH_DISABLE"
     with pytest.raises(dispatch.BackendUnavailableError, match="disabled by DISPATCH_DISABLE"):
@@ -31,6 +35,8 @@ def test_disabled_is_never_imported_but_explained(site, monkeypatch):
     assert "plugin_mine" not in sys.modules
     (problem,) = dispatch.backends().problems
     assert (problem.source, problem.reason) == ("DISPATCH_DISABLE", "it names 'nobody', which no plugin provides")
+    assert re.fullmatch(r"correct the name: there is cpu, cuda, .*mine.*", problem.remedy)
+    assert [str(warning.message) for warning in caught] == [str(problem)]
 
 
 def test_a_backend_named_first_does_not_import_the_others(site):
@@ -55,15 +61,51 @@ def test_a_backend_that_people_expect_says_how_to_get_it(site, monkeypatch):
 @pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf"])
 def test_a_timeout_that_is_no_time_is_not_obeyed_and_said_so(monkeypatch, register, text):
     monkeypatch.setenv("DISPATCH_PROBE_TIMEOUT", text)
-    problem = f"DISPATCH_PROBE_TIMEOUT is {text!r}, expected a finite number of seconds above 0; 10 is used"
+    reason = f"it is {text!r}, expected a finite number of seconds above 0; 10 is used"
     with pytest.warns(dispatch.BackendWarning) as caught:
         assert dispatch.sum(ONES, backend="cpu") == 3
-    assert {str(warning.message) for warning in caught} == {problem}
-    assert {warning.filename for warning in caught} == {__file__}
-    dispatch.refresh()
-    with pytest.warns(dispatch.BackendWarning):
-        problems = dispatch.backends().problems
-    assert [(p.source, p.reason) for p in problems] == [("DISPATCH_PROBE_TIMEOUT", problem)]
+    assert [str(w.message) for w in caught] == [f"DISPATCH_PROBE_TIMEOUT: {reason} -> correct it, or unset it"]
+    assert caught[0].filename == __file__
+    (problem,) = dispatch.backends().problems
+    assert (problem.source, problem.reason) == ("DISPATCH_PROBE_TIMEOUT", reason)
+
+
+MISSPELT = {
+    "DISPATCH_BAKEND": "DISPATCH_BACKEND",
+    "dispatch_backend": "DISPATCH_BACKEND",
+    "DISPACH_BACKEND": "DISPATCH_BACKEND",
+    "DISPATCH_DISABLED": "DISPATCH_DISABLE",
+    "DISPATCH_CACHEDIR": "DISPATCH_CACHE_DIR",
+    "DISPATCH_CALIBRATED": "DISPATCH_CALIBRATE",
+    "DISPATCH_PROBE_TIME_OUT": "DISPATCH_PROBE_TIMEOUT",
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="variables there have no case")
+@pytest.mark.parametrize(("name", "meant"), MISSPELT.items())
+def test_a_misspelt_variable_is_told_of_once(monkeypatch, name, meant):
+    monkeypatch.setenv(name, "cuda")
+    with pytest.warns(dispatch.BackendWarning) as caught:
+        assert dispatch.sum(ONES) == 3
+    told = f"{name}: dispatch reads no such variable -> did you mean {meant}?"
+    assert [(str(warning.message), warning.filename) for warning in caught] == [(told, __file__)]
+    assert dispatch.sum(ONES) == 3  # warnings are errors here
+    assert list(map(str, dispatch.backends().problems)) == [told]
+
+
+@pytest.mark.parametrize("name", ["DISPATCH_FOO", "DISPATCH_BACKEND_URL", "DISPATCH_TABLE", "DISPATCH_CACHE_TTL"])
+def test_a_variable_of_somebody_else_is_left_alone(monkeypatch, name):
+    monkeypatch.setenv(name, "x")
+    assert dispatch.sum(ONES) == 3  # warnings are errors here
+    assert dispatch.backends().problems == ()
+
+
+def test_every_variable_that_is_read_is_known():
+    """Of one that is not, nobody would be told that they have misspelt it."""
+    package = Path(dispatch.__file__).parent
+    sources = [path.read_text("utf-8") for path in package.rglob("*.py") if path.name != "environment.py"]
+    read = {name for source in sources for name in re.findall(r"""environ[.a-z]*[(\[]["'](DISPATCH_\w+)""", source)}
+    assert read | {"DISPATCH_DISABLE"} == set(VARIABLES)
 
 
 @pytest.mark.parametrize(

@@ -157,8 +157,11 @@ def test_calibrate_refuses_what_it_cannot_do(capsys, monkeypatch):
 def test_a_wrong_setting_is_reported(monkeypatch):
     monkeypatch.setenv("DISPATCH_CALIBRATE", "never")
     dispatch.refresh()
-    (problem,) = [p for p in dispatch.backends().problems if p.source == "DISPATCH_CALIBRATE"]
-    assert str(problem.reason) == "it is 'never', expected 0 or 1; it counts as 1"
+    told = "DISPATCH_CALIBRATE: it is 'never', expected 0 or 1; it counts as 1 -> correct it, or unset it"
+    with pytest.warns(dispatch.BackendWarning) as caught:
+        problems = dispatch.backends().problems
+    assert [str(warning.message) for warning in caught] == [told]
+    assert told in map(str, problems)
 
 
 class Rated(Discrete):
