@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+
 from dispatch import context
 from dispatch.decision import Decision
 from dispatch.operations import eigsh as _eigsh
@@ -32,8 +34,9 @@ def explain(operation: Literal["sum", "eigsh"], /, *args: Any, **kwargs: Any) ->
     Raises
     ------
     ValueError, TypeError
-        When `operation` is not one of ours, or the arguments of `eigsh` are wrong: what the call would raise before its
-        first product with an operator, which is not asked for one here. Those of `sum` are judged when it runs.
+        When `operation` is not one of ours, or an argument is wrong: what `eigsh` would raise before its first product
+        with an operator, which is not asked for one here; what `sum` would raise for a NumPy array. Elements, and the
+        arguments of sums of anything else, are judged when it runs.
 
     Examples
     --------
@@ -44,7 +47,12 @@ def explain(operation: Literal["sum", "eigsh"], /, *args: Any, **kwargs: Any) ->
     if operation == "sum":
         arguments = bind(_sum.sum, args, kwargs)
         backend = arguments.pop("backend")
-        call = _sum.call_of(**arguments | {"a": _sum.as_operand(arguments["a"])})
+        arguments["a"] = a = _sum.as_operand(arguments["a"])
+        call = _sum.call_of(**arguments)
+        if type(a) is np.ndarray and not a.dtype.hasobject:  # what NumPy refuses of objects depends on them
+            from dispatch.reduction import prepare  # not needed for `import dispatch`, which stays light
+
+            prepare(**arguments)
     elif operation == "eigsh":
         arguments = bind(_eigsh.eigsh, args, kwargs)
         backend = _eigsh.hardware_of(arguments.pop("backend"))

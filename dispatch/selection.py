@@ -81,9 +81,10 @@ def refuse_unknown(request: Request, source: str) -> None:
     for term in request.terms:
         if term.automatic or term.backend is not None or term.name in known:
             continue
-        close = difflib.get_close_matches(term.name, known, n=1)
+        # The first letter is seldom mistyped: who asks for "gpu" does not mean "cpu".
+        close = difflib.get_close_matches(term.name, [name for name in known if name[0] == term.name[0]], n=1)
         reason, name = "no plugin provides it", shortened(term.name, 80)
-        remedy = f"did you mean {close[0]!r}?" if close else f"did you mean one of {', '.join(known)}?"
+        remedy = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(known)}"
         if term.name == "lobpcg":
             remedy = "the solver's name is accepted by eigsh alone, as the whole of backend=; say 'auto'"
         attempt = Attempt(name, reason, remedy)

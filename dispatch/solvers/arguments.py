@@ -14,6 +14,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from dispatch.caller import warn_caller
 from dispatch.devices import is_foreign, on_cuda
+from dispatch.errors import shortened
 from dispatch.solvers.checks import Checked, check_finite, check_indices
 from dispatch.solvers.problem import WORKING_DTYPE, EigenProblem, Mode, Operand, Which
 
@@ -117,6 +118,11 @@ def as_operand(name: str, matrix: Any) -> Operand:
             operand = np.asarray(matrix)
         except ValueError as error:
             raise ValueError(f"{name} is not a matrix: {error}") from None
+        if operand.ndim == 0 and not hasattr(matrix, "shape"):
+            raise TypeError(
+                f"{name} is {shortened(repr(matrix), 80)}, expected a square matrix: an array, a sparse matrix, lists "
+                "of numbers, or a LinearOperator"
+            )
     if len(operand.shape) != 2 or operand.shape[0] != operand.shape[1] or operand.shape[0] == 0:
         raise ValueError(f"{name} has shape {tuple(operand.shape)}, expected a square matrix (n, n) with n >= 1")
     return operand

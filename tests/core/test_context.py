@@ -266,7 +266,7 @@ def test_nonsense_in_the_environment_fails_the_first_call_not_the_import(monkeyp
     assert dispatch.backends()[0].available
     with pytest.raises(dispatch.UnknownBackendError) as caught:
         dispatch.sum(ONES)
-    assert str(caught.value).startswith("DISPATCH_BACKEND='nonsense': unknown backend 'nonsense': did you mean one of ")
+    assert str(caught.value).startswith("DISPATCH_BACKEND='nonsense': unknown backend 'nonsense': there is ")
     assert caught.value.attempts[0].backend == "nonsense"
     assert dispatch.sum(ONES, backend="cpu") == 3
     monkeypatch.setenv("DISPATCH_BACKEND", "cpu:")

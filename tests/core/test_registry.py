@@ -111,7 +111,7 @@ def test_every_variable_that_is_read_is_known():
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("nonsense", "DISPATCH_BACKEND='nonsense': unknown backend 'nonsense': did you mean one of cpu"),
+        ("nonsense", "DISPATCH_BACKEND='nonsense': unknown backend 'nonsense': there is cpu, cuda"),
         ("cpo", "DISPATCH_BACKEND='cpo': unknown backend 'cpo': did you mean 'cpu'?"),
         (",", "environment variable DISPATCH_BACKEND: backend ',': '' is neither a backend ('cpu')"),
     ],

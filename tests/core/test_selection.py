@@ -479,6 +479,41 @@ def test_explain_refuses_other_operations_and_wrong_arguments():
         dispatch.explain("sum")
 
 
+WRONG = {
+    "axis": (ONES, dict(axis=9)),
+    "axis twice": (np.ones((2, 2)), dict(axis=(0, 0))),
+    "axis of text": (ONES, dict(axis="x")),
+    "axis of a list": ([[1, 2], [3, 4]], dict(axis=2)),
+    "dtype": (ONES, dict(dtype="nonsense")),
+    "out": (ONES, dict(out=np.ones(2))),
+    "initial": (ONES, dict(initial=[1, 2])),
+    "where": (ONES, dict(where=np.ones(2, bool))),
+    "elements": (np.array("abc"), {}),
+}
+
+
+@pytest.mark.parametrize(("a", "arguments"), WRONG.values(), ids=WRONG)
+def test_explain_refuses_what_sum_refuses(a, arguments):
+    with pytest.raises((TypeError, ValueError)) as refused:
+        dispatch.sum(a, **arguments)
+    with pytest.raises(type(refused.value)):
+        dispatch.explain("sum", a, **arguments)
+
+
+def test_explain_leaves_to_sum_what_only_its_elements_tell():
+    objects = np.array([1, "a"], object)
+    assert dispatch.explain("sum", objects).chosen.name == "cpu:0"
+    with pytest.raises(TypeError):
+        dispatch.sum(objects)
+
+
+@pytest.mark.parametrize("name", ["gpu", "tpu", "numpy", "tensorflow"])
+def test_a_name_that_is_no_typo_gets_the_list_and_no_guess(name):
+    with pytest.raises(dispatch.UnknownBackendError) as caught:
+        dispatch.sum(ONES, backend=name)
+    assert str(caught.value).startswith(f"backend='{name}': unknown backend '{name}': there is cpu, cuda, opencl")
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

@@ -36,6 +36,13 @@ INDEFINITE = sp.eye_array(400).tolil()
 INDEFINITE[3, 4] = INDEFINITE[4, 3] = 2.0
 REFUSED = {
     "callback": (dict(callback=3), TypeError, "callback is 3, expected a function"),
+    "A is text": (
+        dict(A="abc"),
+        TypeError,
+        "A is 'abc', expected a square matrix: an array, a sparse matrix, lists of numbers, or a LinearOperator",
+    ),
+    "M is a number": (dict(M=2.0), TypeError, "M is 2.0, expected a square matrix: an array"),
+    "A is a scalar of NumPy": (dict(A=np.float64(2.0)), ValueError, r"A has shape \(\), expected a square matrix"),
     "masked": (dict(A=np.ma.masked_equal(np.eye(9), 1)), ValueError, "A has masked elements"),
     "M zero on the diagonal": (
         dict(M=sp.diags_array(np.r_[np.ones(399), 0.0])),
