@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from dispatch.cli.argument_types import plot_file
 from dispatch.cli.exit_codes import DONE, FAILED
 from dispatch.cli.streams import complain
 from dispatch.cli.tables import as_table
+from dispatch.context import in_force
+from dispatch.selection import refuse_unknown
 
 AGREEMENT = 1e-8
 """Largest difference from SciPy's eigenvalues, and NumPy's sum, relative to theirs, that counts as agreement."""
@@ -24,12 +25,14 @@ PAIRS = 10
 HEADER = ("backend", "device", "operation", "time", "largest residual", "difference from SciPy / NumPy")
 
 
+PICTURE = "digits.png"
+"""Where the picture goes if nobody says otherwise."""
+
+
 def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("demo", help="embed handwritten digits on every available backend")
-    parser.add_argument(
-        "--out", metavar="FILE", type=plot_file, default="digits.png", help="the picture (default digits.png)"
-    )
+    parser.add_argument("--out", metavar="FILE", type=plot_file, help=f"the picture (default {PICTURE})")
     parser.set_defaults(run=run)
 
 
@@ -38,39 +41,63 @@ def run(options: argparse.Namespace) -> int:
     from scipy.sparse.linalg import eigsh
 
     images, digits = _digits()
+    names, why = _asked_for()
+    out = options.out or _usual_picture()
     L = normalized_laplacian(images)
     reference = eigsh(L, k=PAIRS, which="LM", sigma=-1e-3)[0]
     total = images.sum()
     sys.stdout.write(
         f"{len(images)} handwritten digits, {L.nnz} links to the nearest neighbours, {PAIRS} smallest eigenpairs\n"
+        f"on {', '.join(names)} ({why})\n"
     )
     rows: list[tuple[str, ...]] = []
     agree, embedding = True, None
-    for backend in dispatch.backends():
-        if not backend.available:
-            rows.append((backend.name, "-", "-", "-", "-", f"not available: {backend.reason}"))
+    for name in names:
+        try:
+            with dispatch.trace() as calls:
+                w, v, info = dispatch.eigsh(L, k=PAIRS, which="SA", return_info=True, backend=name)
+                ours = dispatch.sum(images, backend=name)
+        except (dispatch.BackendUnavailableError, dispatch.UnsupportedCallError) as error:
+            rows.append((name, "-", "-", "-", "-", f"not available: {error.attempts[0].reason}"))
             continue
-        started = time.perf_counter()
-        w, v, info = dispatch.eigsh(L, k=PAIRS, which="SA", return_info=True, backend=backend.name)
-        seconds = time.perf_counter() - started
         difference = float(abs(w - reference).max() / abs(reference).max())
-        residual = f"{info.residual_norms.max():.1e}"
-        rows.append((backend.name, info.device, "eigsh", f"{seconds:.3f} s", residual, f"{difference:.1e}"))
-        started = time.perf_counter()
-        ours = dispatch.sum(images, backend=backend.name)
-        seconds = time.perf_counter() - started
         apart = float(abs(ours - total) / abs(total))
-        rows.append((backend.name, backend.devices[0].name, "sum", f"{seconds:.3f} s", "-", f"{apart:.1e}"))
+        rows += [_row(name, calls[0], f"{info.residual_norms.max():.1e}", difference), _row(name, calls[1], "-", apart)]
         agree = agree and difference <= AGREEMENT and apart <= AGREEMENT
         embedding = v if embedding is None else embedding
     sys.stdout.write(as_table(HEADER, rows))
     if embedding is None:
-        raise RuntimeError("no backend is available; see dispatch list")
-    _draw(embedding, digits, options.out)
-    sys.stdout.write(f"the embedding is drawn in {Path(options.out).resolve()}\n")
+        raise dispatch.BackendUnavailableError(
+            f"nothing of {', '.join(names)} can run the demo", "see the reasons above"
+        )
+    if out:
+        _draw(embedding, digits, out)
+        sys.stdout.write(f"the embedding is drawn in {Path(out).resolve()}\n")
     if not agree:
         complain("error", f"a backend differs from the reference by more than {AGREEMENT:g}")
     return DONE if agree else FAILED
+
+
+def _row(name: str, call: dispatch.TracedCall, residual: str, difference: float) -> tuple[str, ...]:
+    return name, call.device, call.decision.operation, f"{call.seconds:.3f} s", residual, f"{difference:.1e}"
+
+
+def _asked_for() -> tuple[list[str], str]:
+    """Return the backends or devices to compare, and who says so: ``DISPATCH_BACKEND`` may name some."""
+    request, source = in_force(None)
+    refuse_unknown(request, source)
+    if any(term.automatic for term in request.terms):
+        return [backend.name for backend in dispatch.backends()], "every backend: DISPATCH_BACKEND may name some"
+    return [term.name if term.device is None else f"{term.name}:{term.device}" for term in request.terms], source
+
+
+def _usual_picture() -> str | None:
+    """Return where the picture goes that nobody has asked for; none where it cannot be drawn, which is said."""
+    try:
+        return plot_file(PICTURE)
+    except argparse.ArgumentTypeError as error:
+        complain("warning", f"there will be no picture: {error}")
+        return None
 
 
 def normalized_laplacian(images: np.ndarray[Any, Any], neighbours: int = 10) -> Any:

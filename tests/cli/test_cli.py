@@ -80,6 +80,9 @@ def test_explain(files, capsys):
         for command in (["explain", "sum"], ["sum"]):  # the code is that of the call
             assert main([*command, "a.npy", "--backend", "refusing"]) == 3
             assert main([*command, "a.npy", "--backend", "refusing:1"]) == 3
+    for command in (["explain", "sum"], ["sum"]):
+        assert main([*command, "a.npy", "--axis", "9"]) == 2
+        assert "axis 9 is out of bounds" in capsys.readouterr().err
 
 
 def test_list(capsys):
@@ -223,7 +226,39 @@ def test_demo(files, capsys):
     printed = capsys.readouterr().out
     assert "1797 handwritten digits" in printed
     assert "cpu:0" in printed
+    assert "every backend" in printed
     assert (files / "digits.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_demo_on_what_the_environment_names_and_without_matplotlib(files, capsys, monkeypatch):
+    monkeypatch.setenv("DISPATCH_BACKEND", "refusing,cpu")
+    monkeypatch.setitem(sys.modules, "matplotlib.backend_bases", None)
+    with dispatch.register(Refusing()):
+        assert main(["demo"]) == 0
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert lines[1] == "on refusing, cpu (DISPATCH_BACKEND='refusing,cpu')"
+    assert [line.split()[:3] for line in lines[3:]] == [
+        ["refusing", "-", "-"], ["cpu", "cpu:0", "eigsh"], ["cpu", "cpu:0", "sum"]
+    ]  # fmt: skip
+    assert "not available: it has no eigsh" in lines[3]
+    assert printed.err == (
+        "dispatch: warning: there will be no picture: drawing needs matplotlib: pip install 'array-dispatch[plot]'\n"
+    )
+    assert not (files / "digits.png").exists()
+
+
+def test_demo_on_what_cannot_run_it(files, capsys, monkeypatch):
+    monkeypatch.setenv("DISPATCH_BACKEND", "refusing")
+    with dispatch.register(Refusing()):
+        assert main(["demo"]) == 3
+    assert capsys.readouterr().err == (
+        "dispatch: error: nothing of refusing can run the demo (see the reasons above)\n"
+    )
+    monkeypatch.setenv("DISPATCH_BACKEND", "cpo")
+    dispatch.refresh()
+    assert main(["demo"]) == 3
+    assert "DISPATCH_BACKEND='cpo': unknown backend 'cpo': did you mean 'cpu'?" in capsys.readouterr().err
 
 
 def test_the_progress_bar_shows_on_a_terminal_and_nowhere_else(files):
