@@ -99,7 +99,13 @@ def sum(
         if dtype is not None:
             key = (*key, getattr(dtype, "num", None))
         if axis is not None and axis.__class__ is not int:  # True and 1.0 are equal to 1, but they are no axes
-            key = (key, *map(type, axis)) if axis.__class__ is tuple else (key, axis.__class__)
+            if axis.__class__ is not tuple:
+                key = (key, axis.__class__)
+            else:
+                for one in axis:
+                    if one.__class__ is not int:
+                        key = (key, *map(type, axis))
+                        break
         if out is not None:
             key = (key, "out", out.dtype, out.shape, out.strides) if out.__class__ is _ndarray else None
         if where is not NO_VALUE and key is not None:

@@ -34,6 +34,9 @@ GROUP = (0, 0, 0, 0)
 ONE, TWO = (0,), (0, 0)
 """One or two rows, or vectors; tuples because the compiler shall know the number."""
 
+EVERY_SECOND_PAIR = ((0, 0),)
+"""The stride of pairs that are four elements apart (`place`)."""
+
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False, "error_model": "numpy"}
 
 STAGES: dict[Any, Any] = {
@@ -107,11 +110,12 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
     """Add to ``stage[lane + l]`` the elements ``x[at + r * step + l * stride]`` for the next lanes, in vectors.
 
     A vector has 64 bytes of lanes. There are as many rows and vectors as `rows` and `vectors` are long, and so is the
-    stride, 1 or 2; or it is that of pairs (`place`). Unless `far` is None, the memory that many elements further on is
-    fetched. If they are `fresh`, the lanes start anew.
+    stride, 1 or 2; or it is that of pairs (`place`). What lies between every second element or pair is read with them.
+    Unless `far` is None, the memory that many elements further on is fetched. If they are `fresh`, the lanes start anew.
     """
     in_pairs = isinstance(stride[0], numba.types.BaseTuple)
-    apart = len(stride)
+    by_pair = in_pairs and stride != numba.typeof(EVERY_SECOND_PAIR)
+    apart = 2 if in_pairs else len(stride)
 
     def generate(context, builder, signature, arguments):
         types = dict(zip(("stage", "lane", "x", "mask", "at", "step"), signature.args, strict=False))
@@ -125,7 +129,7 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
         whole = ir.VectorType(context.get_value_type(types["stage"].dtype), length)
         floating = isinstance(types["stage"].dtype, numba.types.Float)
         nothing = ir.Constant(whole, [-0.0 if floating else 0] * length)
-        apart_pairs = builder.extract_value(arguments[6], [0, 0]) if in_pairs else None
+        apart_pairs = builder.extract_value(arguments[6], [0, 0]) if by_pair else number(4)
 
         def pairs(pointer, place, element, align):
             kind, parts = ir.VectorType(element, 2), []
@@ -144,14 +148,14 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
             return parts[0]
 
         def vector(pointer, place, element, align):
-            if in_pairs:
+            if by_pair:
                 return pairs(pointer, place, element, align)
             kind = ir.VectorType(element, apart * length)
             value = builder.load(builder.bitcast(builder.gep(pointer, [place]), kind.as_pointer()), align=align)
             if apart == 1:
                 return value
-            every = ir.Constant(ir.VectorType(ir.IntType(32), length), list(range(0, apart * length, apart)))
-            return builder.shuffle_vector(value, value, every)
+            chosen = [k + k // 2 * 2 if in_pairs else k * apart for k in range(length)]
+            return builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(ir.IntType(32), length), chosen))
 
         def converted(place):
             value = vector(x, place, context.get_value_type(types["x"].dtype), size)
@@ -359,6 +363,8 @@ def place(index, stride):
 @overload(place)
 def _place(index, stride):
     if isinstance(stride, numba.types.BaseTuple):
+        if stride == numba.typeof(EVERY_SECOND_PAIR):
+            return lambda index, stride: index // 2 * 4 + index % 2
         if isinstance(stride[0], numba.types.BaseTuple):
             return lambda index, stride: index // 2 * stride[0][0] + index % 2
         length = len(stride)
@@ -428,7 +434,9 @@ def add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
 def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
     count = len(rows)
     in_vectors = isinstance(stride, numba.types.BaseTuple)
-    beyond = len(stride) - 1 if in_vectors else 0
+    beyond = 0
+    if in_vectors:
+        beyond = 2 if stride == numba.typeof(EVERY_SECOND_PAIR) else len(stride) - 1
     with_tail = in_vectors and stride == numba.typeof(ONE) and has_tails(x, mask, stage)
 
     def add(stage, x, mask, start, step, stride, rows, width, far, fresh):
@@ -436,7 +444,7 @@ def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
         if in_vectors:
             length = LINE // stage.itemsize
             along = min(width, ALONG // x.itemsize)
-            # A vector of every second element ends with one that may not be there.
+            # A vector of every second element, or pair, ends with one that may not be there.
             while lane + 4 * length + beyond <= width:
                 at, further = start + place(lane, stride), fetched(far, lane, along, width, stride)
                 add_vectors(stage, lane, x, mask, at, step, stride, rows, GROUP, further, fresh)
@@ -490,6 +498,16 @@ def _add_pairs(x, mask, start, step, stride, rows, width, rest, end, skip, stage
     if x.dtype.bitwidth < 32 or not isinstance(stage.dtype, numba.types.Float):
         return lambda x, mask, start, step, stride, rows, width, rest, end, skip, stage: None
 
+    if x.dtype == numba.float32 and mask in (None, numba.none):
+
+        def add_near(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
+            if stride == 4:  # NumPy reads these at the speed of the cache
+                add_lanes(x, mask, start, step, EVERY_SECOND_PAIR, rows, width, rest, end, skip, stage)
+            else:
+                add_lanes(x, mask, start, step, ((stride,),), rows, width, rest, end, skip, stage)
+
+        return add_near
+
     def add(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
         add_lanes(x, mask, start, step, ((stride,),), rows, width, rest, end, skip, stage)
 
@@ -519,6 +537,7 @@ def sum_rows(x, mask, plan, first, last, out):
     chunk, chunks, stripe = plan[7], plan[8], plan[9]
     stripes = (width + stripe - 1) // stripe
     stage = lanes_of(stage_of(x, out), lanes * stripe)
+    line = LINE // stage.itemsize
     total = totals_of(stage, total_of(out))
     start = convert(0, total) if plan[10] else neutral(total)
     depth = 1
@@ -544,7 +563,10 @@ def sum_rows(x, mask, plan, first, last, out):
             lane_width = halves * columns
             full, rest = here // halves, here % halves * columns
             step = halves * row_stride
-            if columns == 2 and lanes > 1 and row_stride != 2 * column_stride:
+            second = here * columns - lane_width  # elements of the lanes' second rows
+            if line <= lane_width >= second and columns <= 2 and column_stride == 1 and step == lane_width:
+                set_lanes(stage, x, mask, at, lane_width, second, stage)
+            elif columns == 2 and lanes > 1 and row_stride != 2 * column_stride:
                 add_pairs(x, mask, at, step, row_stride, full, lane_width, rest, left * row_stride, skip, stage)
             elif column_stride == 1:
                 add_lanes(x, mask, at, step, ONE, full, lane_width, rest, left * row_stride, skip, stage)
@@ -722,14 +744,14 @@ def _set_lanes(total, x, mask, start, lanes, paired, stage):
     if total.dtype == stage.dtype:
 
         def in_vectors(total, x, mask, start, lanes, paired, stage):
-            lane = 0
-            while lane + 8 <= paired:
+            lane, length = 0, LINE // total.itemsize
+            while lane + length <= paired:
                 add_vectors(total, lane, x, mask, start + lane, lanes, ONE, TWO, ONE, None, True)
-                lane += 8
+                lane += length
             single = lane
             while single < lanes:
                 add_vectors(total, single, x, mask, start + single, 0, ONE, ONE, ONE, None, True)
-                single += 8
+                single += length
             if lane < paired:
                 add_tail(total, lane, x, mask, start + lanes + lane, 0, ONE, paired - lane, False)
 
