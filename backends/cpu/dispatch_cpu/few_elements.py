@@ -38,12 +38,12 @@ class FewSums:
         Writes it into the array that is the last argument, if `writes` says that it can.
     """
 
-    __slots__ = ("_after", "_before", "_chars", "_is_small", "_key", "_stand_in", "take", "take_into")
+    __slots__ = ("_after", "_before", "_is_small", "_key", "_stand_in", "take", "take_into")
 
     def __init__(
         self, layout: str, chars: str, before: Sequence[Change], after: Sequence[Change], size: int, *, masked: bool
     ) -> None:
-        self._key, self._chars = recipes.few_key(layout, chars, masked=masked), chars
+        self._key = recipes.few_key(layout, chars, masked=masked)
         self._before, self._after, self._is_small = before, after, size < UNASKED
         by_numpy = partial(sum_by_numpy, layout, chars)
         self._stand_in = _chained(before, _under_mask(by_numpy, chars[0]) if masked else by_numpy, after, masked=masked)
@@ -52,7 +52,7 @@ class FewSums:
 
     def writes(self, out: NDArray[Any]) -> bool:
         """Whether the ufunc writes sums as they have to be in arrays like `out`."""
-        return not self._after and bool(out.ndim) and out.flags.c_contiguous and out.dtype.char == self._chars[1]
+        return not self._after and bool(out.ndim) and out.flags.c_contiguous and out.dtype.char == self._key.result
 
     def _take_first(self, *operands: Any) -> Any:
         return self.take(*operands) if self._is_ready() else self._stand_in(*operands)

@@ -111,7 +111,7 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
 
     A vector has 64 bytes of lanes. There are as many rows and vectors as `rows` and `vectors` are long, and so is the
     stride, 1 or 2; or it is that of pairs (`place`). What lies between every second element or pair is read with them.
-    Unless `far` is None, the memory that many elements further on is fetched. If they are `fresh`, the lanes start anew.
+    Unless `far` is None, the memory that many elements further on is fetched. `fresh` lanes start anew.
     """
     in_pairs = isinstance(stride[0], numba.types.BaseTuple)
     by_pair = in_pairs and stride != numba.typeof(EVERY_SECOND_PAIR)

@@ -75,12 +75,13 @@ class CudaEngine(BlockEngine):
     def grams(self, pairs: Sequence[tuple[Block, Block]]) -> list[Small]:
         """Return the Gram matrices of some pairs, which come to the host in one copy."""
         ends = np.cumsum([0, *(X.p * Y.p for X, Y in pairs)])
+        places = [slice(begin, end) for begin, end in pairwise(ends)]
         total = self._runtime.allocate(int(ends[-1]), self._arithmetic.wide)
         with self._runtime.active():
-            for (X, Y), begin, end in zip(pairs, ends, ends[1:], strict=False):
-                self._gram_into(X, Y, total.array[begin:end])
+            for (X, Y), place in zip(pairs, places, strict=True):
+                self._gram_into(X, Y, total.array[place])
         sums = self._runtime.read(total)
-        return [sums[begin:end].reshape(X.p, Y.p) for (X, Y), begin, end in zip(pairs, ends, ends[1:], strict=False)]
+        return [sums[place].reshape(X.p, Y.p) for (X, Y), place in zip(pairs, places, strict=True)]
 
     def combine(self, blocks: Sequence[Block], coefficients: Sequence[Small]) -> Block:
         """Return ``Σ X_j C_j``, up to three blocks in one pass."""
