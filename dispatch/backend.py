@@ -109,6 +109,9 @@ class Backend(ABC):
     def supports(self, call: Call, device: Device) -> str | Literal[True]:
         """Return True when `call` can run on `device`, otherwise the reason why it cannot, as one clause.
 
+        Every automatic choice asks it, in the caller's thread and without a limit of time: it must answer at once, on
+        what `call` says, and wait for nothing. The same holds for `cost`.
+
         For a `sum` of a plain NumPy array without ``out`` and ``where`` the answer, like that of `cost`, is kept for
         calls with the same dtype and shape of the array, and the same ``axis``, ``dtype`` and ``keepdims``, and with or
         without ``initial``: there it must rest on nothing else, such as strides or values.

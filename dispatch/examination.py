@@ -19,6 +19,7 @@ import numpy as np
 import dispatch
 from dispatch.entry import Unavailable
 from dispatch.errors import one_line
+from dispatch.promptness import lateness
 from dispatch.registry import registry
 
 SIZE, ORDER, PAIRS = 1001, 300, 3
@@ -53,6 +54,10 @@ def examine(name: str, tell: Callable[..., None]) -> None:
     if isinstance(devices, Unavailable):
         verdict = "broken" if devices.hardware_present or devices.broken else "unavailable"
         tell(verdict=verdict, device=name, reason=devices.reason, remedy=devices.remedy)
+        return
+    tell(step="questions about small calls")
+    if late := lateness(entry):
+        tell(verdict="broken", device=name, reason=late, remedy=entry.way_out)
         return
     for device in devices:
         _examine_device(device.name, device.description, tell)

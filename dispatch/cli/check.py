@@ -14,7 +14,8 @@ import dispatch
 from dispatch.cli.argument_types import output_file
 from dispatch.cli.entries import named_entries
 from dispatch.cli.exit_codes import DONE, FAILED
-from dispatch.entry import Unavailable
+from dispatch.entry import Entry, Unavailable
+from dispatch.promptness import lateness
 
 QUIETLY = (
     "-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", os.curdir,
@@ -36,7 +37,8 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the kit, print a table of capabilities and promises, and return 1 where a promise is not kept."""
-    backend, device = _backend(options.name)
+    (entry,) = named_entries(options.name)
+    backend, device = _backend(entry)
     try:
         import pytest
 
@@ -44,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
         from dispatch.testing.promises import Promises
     except ImportError as error:
         raise ValueError(f"the kit needs {error.name}: pip install 'array-dispatch[testing]'") from None
+    if late := lateness(entry):
+        raise RuntimeError(f"{entry.name}: {late}")
     from dispatch.pytest_option import SUITE
 
     promises = Promises()
@@ -64,8 +68,7 @@ def run(options: argparse.Namespace) -> int:
     return DONE if promises.kept else FAILED
 
 
-def _backend(name: str) -> tuple[dispatch.Backend, dispatch.Device]:
-    (entry,) = named_entries(name)
+def _backend(entry: Entry) -> tuple[dispatch.Backend, dispatch.Device]:
     backend, devices = entry.backend(), entry.devices()
     for found in (backend, devices):
         if isinstance(found, Unavailable):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 import dispatch
 from dispatch.entry import Unavailable
+from dispatch.promptness import lateness
 from dispatch.registry import registry
 
 
@@ -47,6 +49,19 @@ class Conformance:
     most_iterations: ClassVar[int] = 250
     takes_cuda_arrays: ClassVar[bool] = False
     keeps_subnormals: ClassVar[bool] = True
+
+    @pytest.fixture(autouse=True)
+    def _declare(self) -> None:
+        """Declare at run time what the class does not."""
+
+    @pytest.fixture(autouse=True)
+    def _answers_in_time(self, _declare: None) -> None:
+        """Fail where the backend takes too long to answer about a call: each test would wait for it, or hang."""
+        entry = registry.table().entries.get(self.backend)
+        with warnings.catch_warnings():  # what a first probe does to them is no part of the test that follows
+            late = lateness(entry) if entry is not None else ""
+        if late:
+            pytest.fail(f"{self.backend}: {late}", pytrace=False)
 
     def to_device(self, host: NDArray[Any]) -> Any:
         """Return a copy of a host array in the backend's own array type; override it when there is one."""

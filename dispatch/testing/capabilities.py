@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from dispatch.backend import Backend, Device
 from dispatch.errors import PLUGIN_FAULTS
-from dispatch.operations.call import Call, describe
-from dispatch.operations.eigsh import problem_of
+from dispatch.promptness import small_call
 from dispatch.testing.sum import ALL_DTYPES
 
 
@@ -45,11 +44,6 @@ def capabilities_of(backend: Backend, device: Device) -> Capabilities:
     operations = {name for name, able in (("sum", sums), ("eigsh", solutions)) if able}
     cuda = _supports(backend, device, "sum", Elsewhere())
     return Capabilities(frozenset(operations), "".join(sums), "".join(solutions), cuda)
-
-
-def small_call(operation: str, operand: Any) -> Call:
-    """Return the call of an operation without further arguments, as backends are told about it."""
-    return describe(operation, operand, {"problem": problem_of(operand, 1, which="SA")} if operation == "eigsh" else {})
 
 
 def _supports(backend: Backend, device: Device, operation: str, operand: Any) -> bool:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, aslinearoperator, splu
 
 import dispatch
+from dispatch.promptness import small_call
 from dispatch.testing.base import Conformance
-from dispatch.testing.capabilities import small_call
 from dispatch.testing.comparison import assert_near
 from dispatch.testing.matrices import components, laplacian, random_symmetric
 

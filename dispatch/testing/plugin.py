@@ -11,8 +11,9 @@ import pytest
 import dispatch
 from dispatch.discovery import discover
 from dispatch.operations.call import describe
+from dispatch.promptness import small_call
 from dispatch.testing.base import Conformance
-from dispatch.testing.capabilities import Elsewhere, small_call
+from dispatch.testing.capabilities import Elsewhere
 from dispatch.testing.process import process_left_alone
 
 HEAVY = ("numba", "pyopencl", "cupy", "torch", "jax", "scipy.sparse.linalg", "matplotlib")

@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 import dispatch
 from dispatch.cli import doctor, main
+from dispatch.examination import examine
 
 WORKING = """
 import os, signal, time
@@ -116,6 +118,38 @@ def test_a_backend_that_hangs_is_given_up(install, capsys):
     assert findings["hangs"]["verdict"] == "hung"
     assert findings["hangs"]["reason"] == "sum of float64 on hangs:0: no end after 4 s"
     assert findings["hangs"]["remedy"] == "do without it: DISPATCH_DISABLE=hangs; or allow more: --timeout"
+
+
+@pytest.mark.parametrize("method", ["supports", "cost"])
+def test_a_backend_that_hangs_when_it_is_asked_about_a_call_is_broken(monkeypatch, method):
+    class Hanging(dispatch.Backend):
+        name = "hanging"
+
+        def probe(self):
+            return [dispatch.Device("hanging:0")]
+
+        def supports(self, call, device):
+            return True
+
+        def cost(self, call, device):
+            return 1.0
+
+    setattr(Hanging, method, lambda self, call, device: threading.Event().wait())
+    monkeypatch.setattr("dispatch.promptness.PROMPT", 0.2)
+    monkeypatch.setattr("dispatch.promptness.GIVEN_UP", 0.2)
+    told = []
+    with dispatch.register(Hanging()):
+        examine("hanging", lambda **fields: told.append(fields))
+    assert told[-2:] == [
+        {"step": "questions about small calls"},
+        {
+            "verdict": "broken",
+            "device": "hanging",
+            "reason": f"its {method}() has taken 0.2 s to answer about a small sum, expected far less than 0.2 s: "
+            "every automatic choice waits for it; decide on what the call says, and look up the rest in probe()",
+            "remedy": "undo its registration",
+        },
+    ]
 
 
 ENDS = {

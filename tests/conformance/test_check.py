@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -60,6 +61,22 @@ def test_a_promise_that_is_not_kept(capsys):
         assert main(["check", "summing", "-k", FEW]) == 1
     assert (
         "| `initial` is added last, in the dtype of the sum, also to nothing. | 0 | 1 | 15 |" in capsys.readouterr().out
+    )
+
+
+def test_a_backend_that_never_answers_is_told_of_before_anything_runs(capsys, monkeypatch):
+    class Hanging(Summing):
+        def supports(self, call, device):
+            threading.Event().wait()
+
+    monkeypatch.setattr("dispatch.promptness.PROMPT", 0.2)
+    monkeypatch.setattr("dispatch.promptness.GIVEN_UP", 0.2)
+    with dispatch.register(Hanging()):
+        assert main(["check", "summing"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(
+        "dispatch: error: summing: its supports() has taken 0.2 s to answer about a small sum, "
     )
 
 

@@ -10,6 +10,9 @@ import numpy as np
 import dispatch
 from tests.kit.fault import Copy, fault
 
+SLOW = 0.4
+"""Seconds that `cost` takes; `test_every_fault_is_found.py` lowers the limit below it."""
+
 # What it says
 
 
@@ -88,6 +91,23 @@ class CostIsNoNumber(Copy):
 
     def cost(self, call, device):
         return float("nan")
+
+
+@fault("test_its_answers_about_calls")
+class SupportsHangs(Copy):
+    """`supports` never answers."""
+
+    def supports(self, call, device):
+        threading.Event().wait()
+
+
+@fault("test_its_answers_about_calls")
+class CostTakesLong(Copy):
+    """`cost` computes for a second."""
+
+    def cost(self, call, device):
+        time.sleep(SLOW)
+        return super().cost(call, device)
 
 
 @fault("test_its_answers_about_calls")

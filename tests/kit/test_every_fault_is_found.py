@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import os
 import random
+import re
 import sys
 import warnings
 from functools import cache
@@ -23,6 +24,8 @@ for _catalogue in ("sum", "engine", "eigsh", "plugins"):
 SUBJECT = Path(__file__).with_name("subject.py")
 PAGE = Path(__file__).parents[2] / "docs" / "conformance-kit.md"
 CHILD_SECONDS = 2
+PROMPT, GIVEN_UP = 0.3, 1.0
+"""Limits of the kit in seconds, lowered so that what exceeds them takes less of this suite's time."""
 
 OPTIONS = (
     "-x", "-q", "--no-header", "--no-summary", "--noconftest", "--import-mode=importlib", "-c", os.devnull,
@@ -98,6 +101,8 @@ def test_the_kit_finds(name, monkeypatch, installed):
         monkeypatch.context() as patch,  # the copy without a fault has all the time that a busy machine takes
     ):
         patch.setattr("dispatch.testing.concurrency.CHILD_SECONDS", CHILD_SECONDS)
+        patch.setattr("dispatch.promptness.PROMPT", PROMPT)
+        patch.setattr("dispatch.promptness.GIVEN_UP", GIVEN_UP)
         outcomes = run_kit([place_of(test) for test in found.tests], found.among)
     assert outcomes.failed, f"the kit does not find it: {found.what}"
     # The same test passes for the copy that has no fault: what failed is the fault. What is declared narrower than it
@@ -126,6 +131,18 @@ def test_what_is_accepted_without_a_declaration_is_named(monkeypatch):
     advice = "is not declared, but accepted: declare it, or let `supports` refuse it with a reason"
     assert f"eigsh of float32 {advice}" in messages[0]
     assert f"sum of float32 {advice}" in messages[1]
+
+
+def test_what_hangs_fails_every_test_with_the_reason(monkeypatch):
+    monkeypatch.setattr("dispatch.promptness.GIVEN_UP", GIVEN_UP)
+    with dispatch.register(fault.FAULTS["SupportsHangs"].backend()):
+        first, second = (run_kit([place_of(test)]).messages[0] for test in ("test_its_devices", "test_tiny"))
+    assert first == second
+    assert re.fullmatch(
+        r"copy: its supports\(\) has taken 1 s to answer about a small sum, expected far less than 1 s: every "
+        r"automatic choice waits for it; decide on what the call says, and look up the rest in probe\(\)",
+        first,
+    )
 
 
 def test_a_solver_that_goes_on_for_ever_is_stopped():
