@@ -148,8 +148,27 @@ def _owners(call: Call, table: Table) -> frozenset[str]:
 
 
 def _owning(kind: type, table: Table) -> list[tuple[str, Backend]]:
-    backends = ((entry.name, entry.backend()) for entry in table.entries.values())
-    return [(name, found) for name, found in backends if isinstance(found, Backend) and found.owns(kind)]
+    backends = ((entry, entry.backend()) for entry in table.entries.values())
+    return [
+        (entry.name, found) for entry, found in backends if isinstance(found, Backend) and _owns(entry, found, kind)
+    ]
+
+
+def _owns(entry: Entry, backend: Backend, kind: type) -> bool:
+    """Return whether a backend says that it owns a class; one that fails to say it does not."""
+    try:
+        return bool(backend.owns(kind))
+    except PLUGIN_FAULTS as error:  # a broken plugin must not break calls that have nothing to do with it
+        _blame(entry, f"say whether it owns a {kind.__name__}", error)
+        return False
+
+
+def _blame(entry: Entry, what: str, error: BaseException) -> None:
+    """Log what a plugin failed to do, the first time as a warning."""
+    if not entry.blamed:
+        entry.blamed = True
+        logger.warning("backend %r failed to %s: %s", entry.name, what, one_line(error))
+    logger.debug("backend %r failed to %s", entry.name, what, exc_info=True)
 
 
 def residence(array: Any) -> Hashable:
@@ -242,7 +261,7 @@ def _of_entry(entry: Entry, call: Call, owners: frozenset[str]) -> Iterator[Cand
 
 
 def _on_device(entry: Entry, backend: Backend, device: Device, call: Call, owners: frozenset[str]) -> Candidate:
-    if owners and not backend.owns(call.array_type):
+    if owners and not _owns(entry, backend, call.array_type):
         kind = f"{call.array_type.__module__}.{call.array_type.__qualname__}"
         reason = f"the input is a {kind}, which lives on {' or '.join(sorted(owners))}, and is never copied silently"
         return Candidate(device.name, backend, device, "unsupported", reason, "copy it to the host yourself")
@@ -252,10 +271,7 @@ def _on_device(entry: Entry, backend: Backend, device: Device, call: Call, owner
         answer = _verdict(backend.supports(call, device))
         seconds = _estimate(backend.cost(call, device)) if answer is True else None
     except PLUGIN_FAULTS as error:  # a broken plugin must not break the choice among the others
-        if not entry.blamed:
-            entry.blamed = True
-            logger.warning("backend %r failed to judge a call of %s: %s", backend.name, call.operation, one_line(error))
-        logger.debug("backend %r failed to judge a call", backend.name, exc_info=True)
+        _blame(entry, f"judge a call of {call.operation}", error)
         return Candidate(
             device.name, backend, device, "unsupported", f"its plugin raised {one_line(error)}", entry.way_out
         )

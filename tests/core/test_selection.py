@@ -298,6 +298,19 @@ def test_a_kept_decision_is_for_calls_that_are_alike(register, particular, order
         assert (ran if isinstance(ran, str) else "cpu:0") == chosen
 
 
+def test_a_plugin_that_cannot_say_what_it_owns_breaks_no_call_of_others(register, caplog):
+    def broken(kind):
+        raise OSError("no driver")
+
+    register("owner", array_types=(OWN,))
+    register("other").owns = broken
+    for _ in range(2):
+        assert dispatch.sum(DeviceArray()) == "owner:0"
+    assert dispatch.sum(DeviceArray(), backend="owner") == "owner:0"
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == ["backend 'other' failed to say whether it owns a DeviceArray: OSError: no driver"]
+
+
 def test_decisions_for_device_arrays_are_kept_where_their_residence_is_known(register):
     asked = []
 
