@@ -29,6 +29,7 @@ PROMPT, GIVEN_UP = 0.3, 1.0
 
 OPTIONS = (
     "-x", "-q", "--no-header", "--no-summary", "--noconftest", "--import-mode=importlib", "-c", os.devnull,
+    "--tb=native",  # what pytest shows of a failure by itself it has to parse the tests for
     "--rootdir", str(SUBJECT.parent), "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:xdist",
     "-p", "no:unraisableexception",  # which collects garbage at length after every run
     "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning",
