@@ -29,6 +29,7 @@ WIDER = {"e": "d", "f": "d", "F": "D"}
 """In what floats are summed that something is still to be added to, by the characters of dtypes."""
 
 _reduce: Callable[..., Any] = np.add.reduce
+_ndarray = np.ndarray
 
 
 def sum_array(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
@@ -157,6 +158,7 @@ def _finishing(add: Run, operation: np.dtype[Any], result: np.dtype[Any]) -> Run
     """Return what adds `initial` to a sum of elements in the dtype `operation`, casts it to `result`, and stores it."""
     is_integer, is_cast = operation.kind in "iu", operation != result
     least, to_result = 0 if "u" in (operation.kind, result.kind) else -SIMPLE, result.type
+    is_real = operation.kind == result.kind == "f"
 
     def run(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
         if initial is NO_VALUE:
@@ -179,9 +181,11 @@ def _finishing(add: Run, operation: np.dtype[Any], result: np.dtype[Any]) -> Run
             except ValueError:  # it is read-only: the words are NumPy's
                 return _by_numpy(a, axis, dtype, out, keepdims, initial, where)
             return out
-        if is_cast:
-            return to_result(total) if total.__class__ is not np.ndarray else total.astype(result)
-        return total
+        if not is_cast:
+            return total
+        if total.__class__ is _ndarray:
+            return total.astype(result)
+        return to_result(float(total) if is_real else total)  # Python's own number is cast in less time
 
     return run
 
