@@ -8,13 +8,13 @@ import threading
 
 import numpy as np
 import pytest
-from dispatch_cpu import kernels, parallel
+from dispatch_cpu import kernels, parallel, row_sums
 from dispatch_cpu.recipes import ALL, few_key
 
 import dispatch
 
 RNG = np.random.default_rng(11)
-A = RNG.standard_normal((1500, 1100)).astype(np.float32)
+A = RNG.standard_normal((2050, 2050)).astype(np.float32)
 ARGUMENTS = [{}, {"axis": 0}, {"axis": 1}, {"where": A > 0}, {"dtype": np.float64}]
 
 
@@ -34,10 +34,12 @@ def test_many_threads_get_the_same_bits(compiled):
 
 @pytest.mark.parametrize("cores", [1, 2, 7])
 def test_the_number_of_cores_does_not_matter(compiled, cores, monkeypatch):
+    assert A.size > row_sums.THREADED
     expected = sums()
     parallel._after_fork()
     monkeypatch.setattr(parallel, "cores", lambda: cores)
     assert sums() == expected
+    assert (parallel._pool is not None) == (cores > 1)
     parallel._after_fork()
 
 

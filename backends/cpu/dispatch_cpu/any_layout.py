@@ -18,6 +18,9 @@ from dispatch_cpu.parallel import run_over_rows
 PACKED = 1 << 15
 """Elements that are copied into one buffer, about, where no kernel can walk the strides: they stay in the cache."""
 
+THREADED = 1 << 20
+"""Elements from which threads share the packing, which takes longer than the sum."""
+
 A_TASK = 1 << 22
 """Bytes of a chunk of long rows: with fewer, threads take turns at the interpreter rather than run side by side."""
 
@@ -61,7 +64,7 @@ def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[A
     if dtype.kind in "iu" and kernels.find("sum_rows", recipes.recipe(dtype), "i8", masked=False) is None:
         return np.asarray(np.add.reduce(x, -2, _total(dtype), where=True if mask is None else mask))
     sums = np.empty((*x.shape[:-2], x.shape[-1]), _total(dtype))
-    threaded = x.size * dtype.itemsize >= row_sums.THREADED
+    threaded = x.size >= THREADED
     if x.shape[-2] * x.shape[-1] <= PACKED:
         pieces = list(_pieces(x.shape[:-2], x.shape[-2] * x.shape[-1]))
 

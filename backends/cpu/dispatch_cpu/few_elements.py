@@ -142,7 +142,8 @@ def plan_few(a: NDArray[Any], reduction: Reduction, *, masked: bool) -> FewSums 
     If it is `masked`, what it returns takes contiguous arrays, and masks of the same layout.
     """
     chars = str(a.dtype.char) + str(reduction.dtype.char)
-    is_few = a.size < MOST or (a.nbytes < row_sums.THREADED and _is_read_in_place(a, reduction))
+    numbers = a.size * (2 if a.dtype.kind == "c" else 1)
+    is_few = a.size < MOST or (numbers <= row_sums.THREADED and _is_read_in_place(a, reduction))
     if not (a.size and MOST and is_few) or chars not in recipes.FEW:
         return None
     arranged = _arrange(a, reduction)
