@@ -226,6 +226,16 @@ def test_complex_vectors_of_any_stride_are_read_where_they_are(compiled, nothing
         np.testing.assert_array_equal(dispatch.sum(part), expected)
 
 
+@pytest.mark.parametrize("dtype", ["l", "Q", "i", "?", "f", "d", "D"])
+def test_large_arrays_that_repeat_their_elements(dtype):
+    rows = np.arange(300).astype(dtype)
+    for elements, shape in ((rows[3], (9000, 3)), (rows, (50, 300)), (rows[:, None], (300, 50)), (rows[3], (20_000,))):
+        a = np.broadcast_to(elements, shape)
+        for axis in (None, *range(a.ndim)):
+            expected = np.sum(a, axis=axis, dtype=None if dtype in "lQi?" else np.complex128)
+            np.testing.assert_allclose(dispatch.sum(a, axis=axis), expected, rtol=0 if dtype in "lQi?" else 1e-3)
+
+
 def test_a_sum_that_was_prepared_takes_no_argument_that_is_merely_equal():
     a = np.ones((2, 3))
     for right, wrong in ((1, True), ((0, 1), (0, True)), (1, 1.0)):

@@ -9,9 +9,16 @@ from numpy.typing import NDArray
 
 from dispatch.reduction import Layout, Reduction
 from dispatch_cpu import summation
+from dispatch_cpu.row_sums import THREADED
 
-BELOW = dict.fromkeys("?bBhHiI", 1 << 14) | dict.fromkeys("lLqQd", 1 << 20) | {"D": 1 << 19}
+BELOW = dict.fromkeys("?bBhHiI", 1 << 14) | dict.fromkeys("lLqQ", 1 << 13) | {"d": 1 << 20, "D": 1 << 19}
 """Elements, by character of the dtype, below which no kernel is faster where NumPy adds accurately in that dtype."""
+
+INT64 = "lLqQ"
+"""The integers that NumPy adds along rows as fast as one thread reads them."""
+
+LONG = 64
+"""Elements of a row from which on it does."""
 
 BUFFERED = 1 << 14
 """Elements below which NumPy adds in pairs although it casts them: it does so in buffers, of which these fill two."""
@@ -46,7 +53,10 @@ def is_best(a: NDArray[Any], reduction: Reduction, *, masked: bool) -> bool:
     if char not in BELOW:
         return own == char == "e" and not masked and _adds_halves_well(reduction.layout)
     if char not in "dD":
-        return size < (MASKED if masked else BELOW[own if own in BELOW else char])
+        below = MASKED if masked else BELOW[own if own in BELOW else char]
+        return size < below or (
+            not masked and own in INT64 and size <= THREADED and _has_long_rows(a, reduction.layout)
+        )
     if size >= (MASKED if masked else BELOW[char] if a.dtype == reduction.dtype else BUFFERED):
         return False
     if not is_accurate(a, reduction.layout, masked=masked):
@@ -75,6 +85,14 @@ def is_accurate(a: NDArray[Any], layout: Layout, *, masked: bool) -> bool:
 def pair_depth(count: int) -> int:
     """Return how many additions an element passes, at most, in NumPy's pairwise summation of 128 elements or fewer."""
     return count - 1 if count < 8 else count // 8 + 2 + count % 8 if count <= 128 else summation.SERIAL
+
+
+def _has_long_rows(a: NDArray[Any], layout: Layout) -> bool:
+    """Whether what is summed over are rows of neighbours, from the first one on."""
+    if not layout.groups or layout.offsets[0] != 0:
+        return False
+    inner = layout.groups[-1]
+    return inner.reduced and inner.extent >= LONG and inner.strides[0] == a.itemsize
 
 
 def _adds_halves_well(layout: Layout) -> bool:
