@@ -3,9 +3,13 @@
 A small residual says that a pair is an eigenpair, not that it is a wanted one. A start vector that is an eigenvector,
 or a block within an eigenspace of high multiplicity, has converged before the search space has met the end of the
 spectrum. Therefore, before a run ends, the best guard at each wanted end extends the space by its own residual, and so
-do the least accurate of the wanted vectors. A Ritz value that moves little of its way to the wanted ones is held not
-to reach them; one that moves on is followed. Ritz values only move outwards as a space grows (Cauchy's interlacing
-theorem: B. N. Parlett, "The Symmetric Eigenvalue Problem", section 10.1), so that its movement is that of one rank.
+do the last of the wanted vectors and the least accurate one. A Ritz value that moves little of its way to the wanted
+ones is held not to reach them; one that moves on is followed. Ritz values only move outwards as a space grows (Cauchy's
+interlacing theorem: B. N. Parlett, "The Symmetric Eigenvalue Problem", section 10.1), so that its movement is that of
+one rank.
+
+With a loose tolerance, a vector counts as accurate while it has a good part of an eigenvector that lies further out:
+the last wanted one is as suspect as the guard behind it.
 
 Guards that are eigenvectors tell nothing: random vectors take their places, once. All this is evidence, not proof.
 """
@@ -30,8 +34,12 @@ A value whose error falls by a factor q in each has ``q / (1 - q)`` times its la
 where vectors gain ten digits in 500 iterations. The rest is for guards that are slower than the wanted vectors.
 """
 
-LEAST_ACCURATE = 2
-"""How many wanted vectors, the least accurate ones, extend the space together with the guards."""
+AT_REST_BESIDE = 1e-6
+"""The same, in what may be overlooked, of a value beside the last wanted one, from which it hardly differs.
+
+A vector with a part c of a missed eigenvector, whose eigenvalue lies δ further out, shows c² δ of it. It stays where it
+is for a while, until c has grown: what it moves by tells of a part of a thousandth, and not of thirty.
+"""
 
 
 class Rank(NamedTuple):
@@ -110,7 +118,7 @@ class Confirmation:
         moved = max(now - before.value, least - before.threshold)
         eps = self._accuracy.eps
         unresolved = max(FLOOR * eps, 0.1 * eps**0.75) * self._accuracy.norm
-        return bool(moved <= max(AT_REST * (max(least - now, 0.0) + slack), unresolved))
+        return bool(moved <= max(AT_REST * max(least - now, 0.0) + AT_REST_BESIDE * slack, unresolved))
 
     def defend(self, theta: NDArray[np.float64]) -> None:
         """Take note of the wanted Ritz values that have been found accurate."""
@@ -170,7 +178,7 @@ class Confirmation:
             self._before[sign] = Rank(int(np.count_nonzero(outward > outward[guard])), float(outward[guard]), least)
 
     def challengers(self, theta: NDArray[np.float64], excess: NDArray[np.float64]) -> NDArray[np.intp]:
-        """Return whose residuals extend the space next: the best guards', and those of the least accurate wanted ones.
+        """Return whose residuals extend the space next: the best guards', the last and the least accurate wanted ones'.
 
         Parameters
         ----------
@@ -189,8 +197,9 @@ class Confirmation:
             return guards
         best = {sign: int(guards[(sign * theta[guards]).argmax()]) for sign in self._ends(theta)}
         self._note(theta, best)
-        wanted = np.argsort(-excess[: self._k], kind="stable")[:LEAST_ACCURATE]
-        return np.array(sorted({*best.values(), *wanted[excess[wanted] > 1.0]}))
+        last = range(max(self._k - (2 if self._which == "BE" else 1), 0), self._k)
+        suspects = {*last, int(excess[: self._k].argmax())}
+        return np.array(sorted({*best.values(), *(wanted for wanted in suspects if excess[wanted] > 1.0)}))
 
     def renew(self, space: SearchSpace, C: Small) -> None:
         """Put random vectors in the places of guards that are eigenvectors; the second time, have done with them."""

@@ -15,8 +15,10 @@ from dispatch.solvers.engine import Block
 from dispatch.solvers.pencil import Pencil, Sizes
 
 FLOOR = 30.0
-"""The attainable residual, in units of ``ε (‖A‖ + |θ| ‖M‖)``: less than the 32 that are promised of the true one, since
-what is measured has rounding errors of its own (of 1.5 units in single precision), and so has the norm."""
+"""The attainable residual, in units of ``ε (‖A‖ + |θ| ‖M‖)``: less than the 32 that are promised of the true one."""
+
+MEASURED = 2.0
+"""Rounding errors of a residual that is measured, and of the norm, in the same units: 1.5 in single precision."""
 
 PATIENCE = 30
 """Iterations without a halving of the residuals, close to the floor, after which they are held to be at it."""
@@ -48,7 +50,7 @@ class Accuracy:
 
     def limits(self, X: Block, theta: NDArray[np.float64], sizes: Sizes) -> NDArray[np.float64]:
         """Return the largest residual norm with which each of the M-normalized pairs counts as converged."""
-        return np.maximum(self._tol * abs(theta) * sizes.products, self.floor(theta, sizes))
+        return measurable(self._tol * abs(theta) * sizes.products, self.floor(theta, sizes))
 
     def floor(self, theta: NDArray[np.float64], sizes: Sizes) -> NDArray[np.float64]:
         """Return the attainable residual norm of each pair, and keep what the pairs show of the norms of A and M."""
@@ -67,6 +69,11 @@ class Accuracy:
     def resolution(self, theta: NDArray[np.float64]) -> float:
         """Return the difference below which it does not matter which of two eigenvalues is returned."""
         return max(self._tol * float(abs(theta).max()), float(self.eps**0.75) * self.norm)
+
+
+def measurable(wanted: NDArray[np.float64], floor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how large residuals may be measured that are to be as small as wanted, or at the floor."""
+    return np.asarray(np.maximum(wanted - MEASURED / FLOOR * floor, floor))
 
 
 class Stagnation:

@@ -237,7 +237,15 @@ def lobpcg(
         W = precondition(R, progress)
         before = space.size
         previous = C[:, active]
-        if space.extend(W, len(active)) == 0:
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                found = space.extend(W, len(active))
+        except FloatingPointError as error:
+            raise ValueError(
+                f"preconditioner {precondition.name!r}: the squares of what it made of a block of residuals overflow, "
+                "expected numbers of about the size of the residuals; scale the preconditioner, or use 'auto'"
+            ) from error
+        if found == 0:
             space.extend(random_block(len(active)), len(active))
         previous = np.concatenate([previous, np.zeros((space.size - before, len(active)), C.dtype)])
         iteration += 1

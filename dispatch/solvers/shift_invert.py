@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from dispatch.solvers.conclusion import conclude, unfinished
-from dispatch.solvers.convergence import FLOOR, Accuracy
+from dispatch.solvers.convergence import FLOOR, Accuracy, measurable
 from dispatch.solvers.dense import RESCUE_BELOW, solve_dense
 from dispatch.solvers.engine import Block, BlockEngine
 from dispatch.solvers.lobpcg import Outcome, Setting, lobpcg
@@ -161,6 +161,8 @@ class _TransformedAccuracy(Accuracy):
     def limits(self, X: Block, theta: NDArray[np.float64], sizes: Sizes) -> NDArray[np.float64]:
         distance = abs(theta - self._alpha)
         enough = np.maximum(self._tol * distance, FLOOR / MARGIN * self.eps * distance**2 / self._beta)
+        # A value that is α to working precision has none: what is wanted of it is divided by.
+        enough = np.maximum(enough, self.eps**2 * self.norm)
         lengths = sizes.vectors
         self._length = self._length or float(lengths.max())
         # Where a run cannot begin anew, it goes on while anything but rounding errors is seen.
@@ -325,7 +327,7 @@ class _TransformedRun:
         self._norm = max(self._norm, float((size_A / size).max()))
         norm_M = float((size_M / size).max()) if original.generalized else 0.0
         floor = FLOOR * original.eps * (self._norm + norm_M * abs(theta)) * size
-        return _Pairs(values, X, R, norms, np.maximum(self._problem.tol * abs(theta) * size_M, floor), floor)
+        return _Pairs(values, X, R, norms, measurable(self._problem.tol * abs(theta) * size_M, floor), floor)
 
     def _present(self, state: Iteration) -> Iteration:
         """Return a state with the eigenvalues of A, and the residuals that one more product with the inverse leaves."""

@@ -77,6 +77,17 @@ REFUSED = {
         ValueError,
         "preconditioner: the operator returned NaN or infinity",
     ),
+    "preconditioner size": (
+        dict(preconditioner=lambda R: R * 1e300, which="SA"),
+        ValueError,
+        "preconditioner 'given': the squares of what it made of a block of residuals overflow, expected numbers of "
+        "about the size of the residuals; scale the preconditioner, or use 'auto'",
+    ),
+    "preconditioner elements": (
+        dict(preconditioner=sp.eye_array(400) * 1e300, which="SA"),
+        ValueError,
+        "preconditioner 'given': the squares of what it made of a block of residuals overflow",
+    ),
     "preconditioner result": (
         dict(preconditioner=lambda R: R[:3], which="SA"),
         ValueError,

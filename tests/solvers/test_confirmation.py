@@ -1,5 +1,7 @@
 """What has converged is what was wanted: eigenspaces of high multiplicity and unlucky starts do not end a run."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -7,6 +9,8 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as sla
 
 import dispatch
+from dispatch.solvers.convergence import Accuracy
+from dispatch.solvers.pencil import Sizes
 
 from .problems import laplacian
 
@@ -80,6 +84,27 @@ def test_multiple_eigenvalues_from_unwanted_eigenvectors(seed, which):
     arguments = {"which": which, "v0": v0, "tol": 1e-4, "preconditioner": None, "rng": seed}
     w = dispatch.eigsh(sp.diags_array(values).tocsr(), 6, **arguments)[0]
     np.testing.assert_allclose(w, np.sort(values)[:6] if which == "SA" else np.sort(values)[-6:], rtol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_multiple_eigenvalue_close_to_a_larger_one_where_the_tolerance_is_loose(seed):
+    # What looks like an eigenvector of the second has a part of the first, which grows if it is left to.
+    rng = np.random.default_rng(seed)
+    gap = 10.0 ** -rng.uniform(1.0, 3.5)
+    values = np.concatenate([np.full(9, 10.0), np.full(70, 10.0 * (1.0 - gap)), rng.uniform(-9.0, 9.0, 180)])
+    A = sp.diags_array(rng.permutation(values)).tocsr()
+    v0 = np.eye(259)[:, rng.permutation(259)[:6]] if seed % 2 else None
+    w = dispatch.eigsh(A, 6, which="LA", v0=v0, tol=gap / 4, preconditioner=None, rng=seed)[0]
+    np.testing.assert_allclose(w, 10.0, rtol=gap / 4)
+
+
+@pytest.mark.parametrize("tol", [0.0, 31.0, 33.0, 100.0])
+def test_a_residual_within_its_limit_when_measured_is_within_what_is_promised(tol):
+    eps, one = float(np.finfo(np.float32).eps), np.ones(1)
+    pencil = SimpleNamespace(eps=eps, generalized=False)
+    limit = Accuracy(pencil, tol * eps, 1.0).limits(None, one, Sizes(one, one))
+    # In single precision a residual is measured with an error of 1.5 ε.
+    assert 30.0 * eps <= limit <= (max(tol, 32.0) - 1.5) * eps
 
 
 def test_an_eigenvector_near_a_shift():

@@ -114,6 +114,13 @@ def test_an_infinite_end_of_the_transformed_spectrum_overflows_nothing():
     np.testing.assert_allclose(w, expected[[0, -1]], rtol=1e-10)
 
 
+def test_transformed_eigenvalues_that_are_all_one_are_divided_by_nothing():
+    # At a distance of zero from one, no residual is small enough, and a warning would be an error here.
+    values = np.random.default_rng(0).uniform(0.1, 1.0, 300)
+    with pytest.raises(dispatch.NoConvergence, match="0 of 2 eigenpairs converged in 2 iterations"):
+        dispatch.eigsh(np.diag(values), 2, np.eye(300), sigma=1e-17, mode="buckling", maxiter=2)
+
+
 @pytest.mark.parametrize("seed", [2, 3])
 def test_the_zero_matrix_far_from_a_shift(seed):
     M = sp.diags_array([np.ones(299), np.full(300, 4.0), np.ones(299)], offsets=[-1, 0, 1]).tocsr()
