@@ -735,13 +735,13 @@ def sum_short_rows(x, mask, plan, first, last, out):
 def set_lanes(total, x, mask, start, lanes, paired, stage):
     """Set `lanes` lanes to as many elements, the first `paired` of them to sums with as many more elements.
 
-    Elements are read as `stage` has them.
+    Floats are added as `stage` has them.
     """
 
 
 @overload(set_lanes, jit_options={"forceinline": True})
 def _set_lanes(total, x, mask, start, lanes, paired, stage):
-    if total.dtype == stage.dtype:
+    if total.dtype == stage.dtype or isinstance(total.dtype, numba.types.Integer):
 
         def in_vectors(total, x, mask, start, lanes, paired, stage):
             lane, length = 0, LINE // total.itemsize
