@@ -263,13 +263,11 @@ def _wanted(
             raise ValueError(f"{only} eigenvalues that differ from zero and from sigma: A is singular, or move sigma")
         raise ValueError(f"{only} finite eigenvalues: M is singular")
     if sigma is None:
-        transformed = values
+        order = wanted_first(values, problem.which)
     else:
         nearest = 100 * float(np.finfo(values.dtype).eps * abs(values).max())
-        if (abs(values - sigma) <= nearest).any():
-            sigma -= nearest
-        transformed = Transformation(problem.mode, sigma).forward(values)
-    order = wanted_first(transformed, problem.which)[: problem.k]
+        order = Transformation(problem.mode, sigma).wanted_first(values, problem.which, nearest)
+    order = order[: problem.k]
     return values[order], X[:, order]
 
 
