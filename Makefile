@@ -7,7 +7,7 @@ EMPTY    :=
 SPACE    := $(EMPTY) $(EMPTY)
 PLUGINS  := $(patsubst %/pyproject.toml,%,$(wildcard backends/*/pyproject.toml))
 
-.PHONY: demo test test-arrayapi test-wheels test-cuda-ptx test-cuda-ptx-whole check-kernels check-cuda-kernels lint docs bench dist clean
+.PHONY: demo test pytest test-arrayapi test-wheels test-cuda-ptx test-cuda-ptx-whole check-kernels check-cuda-kernels lint docs bench dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dispatch demo
@@ -15,7 +15,9 @@ demo: $(VENV)/.installed
 # One test process a core, each with one BLAS thread: more threads than cores wait for one another, many times slower.
 PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
-test: $(VENV)/.installed lint
+test: lint pytest
+
+pytest: $(VENV)/.installed
 	$(PYTEST)
 
 # The CUDA kernels as compiled, executed on the CPU with checks for races and bounds, under three schedules: threads in
