@@ -29,9 +29,12 @@ PTX_RANDOM := PTX_ON_CPU_OPTIONS=order=2,yieldmem=4
 # Every kernel, for each way to read memory; single precision stands for the others, of which only constants differ.
 PTX_TESTS  ?= (every_axis or another_dtype) and float32-f or small or strided or slab or \
 	(gram or residual or chebyshev or combine or apply or columns) and float32 and not 5001x130 and not 5001-130
+# What needs no other schedule.
+PTX_ONCE   := memory_in or launch or streams or interop or benchmark or every_arithmetic_and_end and SA or \
+	test_arrays and not (marks or numpys_dtype)
 
 test-cuda-ptx: $(VENV)/.installed
-	$(PTX_PYTEST) -k '($(PTX_TESTS)) or memory_in or launch or streams or interop or benchmark or every_arithmetic_and_end and SA'
+	$(PTX_PYTEST) -k '($(PTX_TESTS)) or $(PTX_ONCE)'
 	$(PTX_RANDOM),seed=1 $(PTX_PYTEST) -k '$(PTX_TESTS)'
 	$(PTX_RANDOM),seed=2 $(PTX_PYTEST) -k '$(PTX_TESTS)'
 

@@ -175,7 +175,7 @@ def call_of(a: Any, axis: Any, dtype: Any, out: Any, keepdims: bool, initial: An
             raise TypeError(
                 f"{name} is a {type(array).__qualname__} on a CUDA device, and a is not; copy one to where the other is"
             )
-        if is_foreign(array) and not is_foreign(a):
+        if is_foreign(array) and not (is_foreign(a) or on_cuda(a)):
             raise TypeError(
                 f"{name} is a {type(array).__module__}.{type(array).__qualname__}, which NumPy cannot read, and a is "
                 "on the host; copy one to where the other is"

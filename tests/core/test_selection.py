@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import dispatch
+from dispatch.operations.sum import NO_VALUE, call_of
 
 ONES = np.ones(3)
 
@@ -187,6 +188,20 @@ def test_a_device_array_whose_owner_cannot_run_is_not_copied(register):
     register("owner", array_types=(OWN,), probe=dispatch.BackendUnavailableError("driver lost", "reboot"))
     with pytest.raises(dispatch.UnsupportedCallError, match="owner: driver lost -> reboot"):
         dispatch.sum(DeviceArray())
+
+
+def test_an_out_on_the_device_of_the_array_may_be_known_by_the_interface_alone():
+    class Known:
+        shape, dtype = (3,), np.dtype("f")
+        __cuda_array_interface__ = {"shape": (3,), "typestr": "<f4", "data": (0, False), "version": 3}
+
+    class Readable(Known):
+        def __array__(self, dtype=None, copy=None):
+            raise TypeError("it is on a device")
+
+    assert call_of(Readable(), 0, None, Known(), False, NO_VALUE, NO_VALUE).operation == "sum"
+    with pytest.raises(TypeError, match=r"out is a .*Known on a CUDA device, and a is not; copy one"):
+        call_of(np.ones(3), 0, None, Known(), False, NO_VALUE, NO_VALUE)
 
 
 def test_the_cpu_does_not_take_cuda_arrays():
