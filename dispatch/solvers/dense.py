@@ -15,11 +15,11 @@ from dispatch.solvers.convergence import FLOOR
 from dispatch.solvers.inverse_iteration import independent, iterated_spectrum, orthonormal_clusters
 from dispatch.solvers.inverses import MOVES, SINGULAR, DenseFactors, SingularShiftError
 from dispatch.solvers.lengths import lengths, norm_estimate
+from dispatch.solvers.order_at_shift import wanted_at_shift
 from dispatch.solvers.problem import EigenProblem, Operand
 from dispatch.solvers.rayleigh_ritz import wanted_first
 from dispatch.solvers.result import EigshInfo, EigshResult
 from dispatch.solvers.schur_complement import finite_spectrum
-from dispatch.solvers.transformation import Transformation
 
 ALWAYS_BELOW = 256
 """Order up to which LAPACK is faster than any iteration."""
@@ -266,7 +266,7 @@ def _wanted(
         order = wanted_first(values, problem.which)
     else:
         nearest = 100 * float(np.finfo(values.dtype).eps * abs(values).max())
-        order = Transformation(problem.mode, sigma).wanted_first(values, problem.which, nearest)
+        order = wanted_at_shift(values, problem.which, problem.mode, sigma, nearest)
     order = order[: problem.k]
     return values[order], X[:, order]
 

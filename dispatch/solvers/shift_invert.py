@@ -19,21 +19,22 @@ from scipy.linalg import eigh
 
 from dispatch.solvers.conclusion import conclude, unfinished
 from dispatch.solvers.convergence import FLOOR, Accuracy, measurable
-from dispatch.solvers.dense import RESCUE_BELOW, solve_dense
+from dispatch.solvers.dense import RESCUE_BELOW, dense_is_better, solve_dense
 from dispatch.solvers.engine import Block, BlockEngine
 from dispatch.solvers.lobpcg import Outcome, Setting, lobpcg
 from dispatch.solvers.observation import observer
+from dispatch.solvers.order_at_shift import NEARLY, blurred, far, wanted_at_shift
 from dispatch.solvers.orthonormalization import orthonormalize
 from dispatch.solvers.pencil import Pencil, Sizes
 from dispatch.solvers.preconditioners import Nothing, Preconditioner, State
-from dispatch.solvers.problem import EigenProblem
+from dispatch.solvers.problem import EigenProblem, Which
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration, Status
-from dispatch.solvers.shift_without_inverse import at_an_end, farthest
+from dispatch.solvers.shift_without_inverse import at_an_end, at_either_end, farthest
 from dispatch.solvers.shifted_inverse import invert
-from dispatch.solvers.spectral_bounds import check_metric, lanczos_bounds
+from dispatch.solvers.spectral_bounds import check_metric, lanczos_bounds, lanczos_extent
 from dispatch.solvers.start import guards, random_vectors, start_vectors
 from dispatch.solvers.start_in_range import start_in_range
-from dispatch.solvers.transformation import Transformation
+from dispatch.solvers.transformation import Transformation, transformation
 from dispatch.solvers.transformed_pencil import ImpureError, IndefiniteError, TransformedPencil
 from dispatch.solvers.way_to_shift import Choice, choose_way
 
@@ -91,8 +92,17 @@ def solve_at_shift(
         if result is not None:
             return result
         choice = Choice("inner iteration", f"{choice.reason}, and eigenvalues lie on both sides of sigma")
+    if problem.which == "SM":
+        # (λ + σ) / (λ - σ) is smallest where the same with -σ is largest.
+        problem = dataclasses.replace(problem, which="LM", sigma=-(problem.sigma or 0.0))
     try:
         return _TransformedRun(problem, engine, choice).solve()
+    except FarError:
+        if problem.M is None and problem.mode != "buckling":
+            return at_either_end(problem, extremal)
+        if problem.n > RESCUE_BELOW:
+            raise
+        return solve_dense(problem, "sigma M is so much larger than A that rounding errors of A - sigma M cover A")
     except IndefiniteError as error:
         if problem.n > RESCUE_BELOW:
             raise
@@ -109,6 +119,11 @@ class _Pairs:
     norms: NDArray[np.float64]
     limits: NDArray[np.float64]
     floor: NDArray[np.float64]
+
+    def of(self, engine: BlockEngine, some: NDArray[np.intp]) -> _Pairs:
+        """Return some of the pairs."""
+        X, R = engine.columns(self.X, some), engine.columns(self.R, some)
+        return _Pairs(self.values[some], X, R, self.norms[some], self.limits[some], self.floor[some])
 
     @property
     def accurate(self) -> NDArray[np.bool_]:
@@ -189,32 +204,66 @@ class _TransformedAccuracy(Accuracy):
         return max(self._tol * float(slope.min()), float(self.eps**0.75) * self.norm)
 
 
+class FarError(ValueError):
+    """The shift is so far from all eigenvalues that rounding errors hide which of them are nearer to it."""
+
+
 class _TransformedRun:
-    """The solution of one problem by a transformed operator."""
+    """The solution of one problem by a transformed operator.
+
+    The ends of ν are those of ``±C⁻¹ M``, which has no share of the identity that differences could be lost in. Where
+    sizes of ν are compared and lose theirs, what is wanted is among the first k at either end: a size is largest there.
+    """
 
     def __init__(self, problem: EigenProblem, engine: BlockEngine, choice: Choice) -> None:
-        self._problem, self._engine = problem, engine
+        self._asked = self._problem = problem
+        self._engine = engine
         self._original = Pencil(problem, engine)
         if self._original.generalized and problem.mode != "buckling":
             check_metric(self._original, self._random_block(1))
         self._norm = max(map(abs, lanczos_bounds(self._original, self._random_block(1))))
+        self._norm_M = 0.0 if self._original.generalized else 1.0
         self._history: list[Iteration] = []
-        sigma = (problem.sigma or 0.0) / self._original.eigenvalue_scale
-        if problem.which == "SM":
-            # (λ + σ) / (λ - σ) is smallest where the same with -σ is largest.
-            sigma = -sigma
-        shift, inverse, self._inverse_norm = invert(problem, self._original, sigma, choice.way, self._norm)
-        self._transformation = Transformation(problem.mode, shift)
-        self._pencil = TransformedPencil(self._original, self._transformation, inverse)
-        self._how = f"{problem.mode}, {inverse.name}: {choice.reason}"
-        if shift != sigma:
+        self._sigma = (problem.sigma or 0.0) / self._original.eigenvalue_scale
+        shift, self._inverse, self._inverse_norm = invert(problem, self._original, self._sigma, choice.way, self._norm)
+        self._use(transformation(problem.mode, shift))
+        self._how = f"{problem.mode}, {self._inverse.name}: {choice.reason}"
+        if shift != self._sigma:
             moved = shift * self._original.eigenvalue_scale
             self._how += f"; sigma is an eigenvalue to working precision and was moved to {moved!r}"
+        if problem.which != "LM":
+            self._use_ends()
+        elif problem.mode != "normal" and abs(self._transformation.beta) * self._inverse_norm < NEARLY:
+            self._search_both_ends()
+
+    def _use(self, transformation: Transformation) -> None:
+        metric = "A" if self._asked.mode == "buckling" else "M"
+        self._transformation = transformation
+        self._pencil = TransformedPencil(self._original, transformation, self._inverse, metric)
+
+    def _use_ends(self) -> None:
+        # The sign is that of the shift that was given, which may have been moved past zero.
+        sign = -1.0 if self._asked.mode != "normal" and self._sigma < 0.0 else 1.0
+        self._use(Transformation(self._transformation.sigma, beta=sign))
+
+    def _search_both_ends(self) -> None:
+        k = 2 * self._asked.k
+        which: Which = "BE"
+        if self._asked.M is None:
+            start, beta = self._random_block(1), abs(self._transformation.beta)
+            bounds = lanczos_extent(self._engine, lambda v: self._pencil.apply_inverse(v, 1), start)
+            if beta * max(map(abs, bounds)) < 1.0:
+                # All ν are positive, and the largest have the largest size.
+                k, which = self._asked.k, "LA"
+        self._problem = dataclasses.replace(self._asked, which=which, k=k)
+        self._use_ends()
 
     def solve(self) -> EigshResult:
         """Iterate on the transformed operator until its pairs are accurate as pairs of A and M."""
         problem = self._problem
         kept = problem.k + guards(problem.k)
+        if dense_is_better(problem, kept):
+            return solve_dense(self._asked, f"n = {problem.n} is small against {kept} vectors at both ends of ν")
         X = self._engine.upload(start_vectors(problem, kept))
         if self._pencil.generalized:
             X, rank = start_in_range(self._pencil, X, kept, self._random_block)
@@ -230,9 +279,18 @@ class _TransformedRun:
                 break
             host = np.asarray(self._engine.download(pairs.X))
             X = self._engine.upload(np.concatenate([host, random_vectors(problem, kept - problem.k)], axis=1))
+        if outcome.status != "stopped" and blurred(pairs.values, self._problem.which, problem.mode, self._sigma):
+            self._search_both_ends()
+            return self.solve()
+        if far(self._sigma, self._norm, self._norm_M):
+            scale = self._original.eigenvalue_scale
+            raise FarError(
+                f"sigma is {problem.sigma:g}, so far from all eigenvalues that rounding errors of A - sigma M hide "
+                f"which are wanted: give a sigma of at most {self._norm / (NEARLY * self._norm_M) * scale:.2g} in size"
+            )
         rescue = problem.maxiter is None and problem.n <= RESCUE_BELOW
         if rescue and outcome.status != "stopped" and not done:
-            return solve_dense(problem, f"the transformed LOBPCG was not accurate after {iterations} iterations")
+            return solve_dense(self._asked, f"the transformed LOBPCG was not accurate after {iterations} iterations")
         return self._conclude(pairs, outcome.status, iterations)
 
     def _of_low_rank(self, rank: int, kept: int) -> EigshResult:
@@ -240,7 +298,7 @@ class _TransformedRun:
         reason = f"{self._pencil.metric} has rank {rank}, too little for {kept} vectors"
         if problem.n > RESCUE_BELOW:
             raise ValueError(f"{reason}: there are {rank} finite eigenvalues; ask for fewer")
-        return solve_dense(problem, reason)
+        return solve_dense(self._asked, reason)
 
     def _iterate(self, X: Block, kept: int, tol: float) -> Outcome:
         """Return what a run from X comes to; where it leaves the range of the inverse, it begins anew inside it."""
@@ -263,10 +321,11 @@ class _TransformedRun:
         setting = Setting(kept, problem.k, basis, problem.maxiter or MAXITER, recompute=False)
         norm = abs(self._transformation.beta) * self._inverse_norm
         accuracy = _TransformedAccuracy(pencil, self._transformation, tol, norm, self._accurate)
-        which = "LM" if problem.which == "SM" else problem.which
         precondition = UNTOUCHED if pencil.watched else _Purified(pencil)
         with observer(problem, self._present, self._history) as observe:
-            return lobpcg(pencil, X, problem.k, which, setting, accuracy, precondition, self._random_block, observe)
+            return lobpcg(
+                pencil, X, problem.k, problem.which, setting, accuracy, precondition, self._random_block, observe
+            )
 
     def _verified(self, X: Block) -> _Pairs:
         """Return the pairs that A and M have in the span of X, refined until they are accurate."""
@@ -326,13 +385,17 @@ class _TransformedRun:
         R, (norms, size, size_M, size_A) = engine.residual_and_norms(AX, MX, theta, (X, MX, AX))
         self._norm = max(self._norm, float((size_A / size).max()))
         norm_M = float((size_M / size).max()) if original.generalized else 0.0
+        self._norm_M = max(self._norm_M, norm_M)
         floor = FLOOR * original.eps * (self._norm + norm_M * abs(theta)) * size
         return _Pairs(values, X, R, norms, measurable(self._problem.tol * abs(theta) * size_M, floor), floor)
 
     def _present(self, state: Iteration) -> Iteration:
         """Return a state with the eigenvalues of A, and the residuals that one more product with the inverse leaves."""
         values = self._transformation.backward(state.ritz_values)
-        norms = state.residual_norms * (values - self._transformation.sigma) ** 2
+        norms = np.full(len(values), np.inf)
+        finite = np.isfinite(values)
+        slope = (values[finite] - self._transformation.sigma) ** 2 / abs(self._transformation.beta)
+        norms[finite] = state.residual_norms[finite] * slope
         return dataclasses.replace(
             state,
             ritz_values=values * self._original.eigenvalue_scale,
@@ -341,7 +404,10 @@ class _TransformedRun:
         )
 
     def _conclude(self, pairs: _Pairs, status: Status, iterations: int) -> EigshResult:
-        problem, original = self._problem, self._original
+        problem, original = self._asked, self._original
+        if self._problem is not problem:
+            order = wanted_at_shift(pairs.values, problem.which, problem.mode, self._sigma)[: problem.k]
+            pairs = pairs.of(self._engine, order)
         scale = original.scale_A**-0.5 if problem.mode == "buckling" else original.vector_scale
         accurate = pairs.accurate
         if status != "maxiter" and accurate.all():

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import eye_array
 
 from dispatch.solvers.conclusion import conclude, unfinished
 from dispatch.solvers.convergence import FLOOR
 from dispatch.solvers.dense import RESCUE_BELOW, solve_dense
 from dispatch.solvers.engine import BlockEngine
 from dispatch.solvers.lengths import lengths, norm_estimate
+from dispatch.solvers.order_at_shift import blurred, far, wanted_at_shift
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.problem import EigenProblem
-from dispatch.solvers.result import EigshResult, Iteration, NoConvergence
+from dispatch.solvers.result import EigshInfo, EigshResult, Iteration, NoConvergence
 from dispatch.solvers.shifted_inverse import NEAREST, shifted
 from dispatch.solvers.start import random_vectors
-from dispatch.solvers.transformation import Transformation
+from dispatch.solvers.transformation import transformation
 from dispatch.solvers.way_to_shift import Choice
 
 MOST_RUNS = 3
@@ -63,24 +66,85 @@ def at_an_end(
     return dataclasses.replace(result, info=dataclasses.replace(result.info, transformation=found))
 
 
+def at_either_end(problem: EigenProblem, extremal: Callable[[EigenProblem], EigshResult]) -> EigshResult:
+    """Return the pairs that are wanted at a shift far from the spectrum, among the first k at either end of that."""
+    ends = dataclasses.replace(problem, sigma=None, mode="normal", which="BE", k=min(2 * problem.k, problem.n))
+    result = extremal(ends)
+    wanted = wanted_at_shift(result.eigenvalues, problem.which, problem.mode, problem.sigma or 0.0)[: problem.k]
+    info = dataclasses.replace(
+        result.info,
+        residual_norms=result.info.residual_norms[wanted],
+        transformation="none: sigma is so far away that all that is wanted is at the ends of the spectrum",
+    )
+    return EigshResult(result.eigenvalues[wanted], result.eigenvectors[:, wanted], info)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Pairs with their residuals by A and M, how large these may be, and what is attainable."""
+
+    values: NDArray[np.float64]
+    X: NDArray[Any]
+    info: EigshInfo
+    limits: NDArray[np.float64]
+    floor: NDArray[np.float64]
+
+
 def farthest(problem: EigenProblem, extremal: Callable[[EigenProblem], EigshResult]) -> EigshResult:
     """Return the pairs whose transformed eigenvalues are smallest, which no inverse is needed for.
 
     Their reciprocals are largest: ``λ - σ``, eigenvalues of ``(C, M)``; for buckling ``(λ - σ) / λ``, of ``(C, A)``.
+    Where rounding hides the differences of these, they are among the first k at either end of ``(A, M)``, or of
+    ``(M, A)``: a size is largest at an end.
+    """
+    sigma, buckling = problem.sigma or 0.0, problem.mode == "buckling"
+    backward = transformation(problem.mode, sigma).backward
+    C = shifted(problem.A, problem.M, sigma, problem.n, problem.dtype)
+    metric = problem.A if buckling else problem.M
+    plain = dataclasses.replace(problem, A=C, M=metric, sigma=None, mode="normal", which="LM")
+    found = _accurate_by_A(problem, plain, lambda theta: backward(1.0 / theta), extremal)
+    how = "the largest eigenvalues of A - sigma M"
+    norm_M = 1.0 if problem.M is None else norm_estimate(problem.M)
+    beyond = not buckling and far(sigma, norm_estimate(problem.A), norm_M)
+    if found.info.status != "stopped" and (beyond or blurred(found.values, "SM", problem.mode, sigma)):
+        M = eye_array(problem.n, dtype=problem.dtype, format="csr") if problem.M is None else problem.M
+        plain = dataclasses.replace(plain, A=M if buckling else problem.A, which="BE", k=min(2 * problem.k, problem.n))
+        found = _accurate_by_A(problem, plain, lambda theta: 1.0 / theta if buckling else theta, extremal)
+        order = wanted_at_shift(found.values, "SM", problem.mode, sigma)[: problem.k]
+        info = dataclasses.replace(found.info, residual_norms=found.info.residual_norms[order])
+        found = _Found(found.values[order], found.X[:, order], info, found.limits[order], found.floor[order])
+        how = f"both ends of the spectrum of {'M and A' if buckling else 'A'}"
+    accurate, status = found.info.residual_norms <= found.limits, found.info.status
+    at_floor = bool((found.info.residual_norms <= np.maximum(found.limits, 100 / FLOOR * found.floor)).all())
+    if status == "floor" and not at_floor and problem.n <= RESCUE_BELOW:
+        return solve_dense(problem, "the largest eigenvalues of A - sigma M were not accurate enough as those of A")
+    info = dataclasses.replace(found.info, transformation=f"{problem.mode}, by {how}: no inverse is needed")
+    hidden = "" if at_floor else "sigma M is so much larger than A that rounding errors of A - sigma M cover A"
+    return conclude(problem, found.values, found.X, accurate, info, unfinished(status, accurate) or hidden)
+
+
+def _accurate_by_A(
+    problem: EigenProblem,
+    plain: EigenProblem,
+    backward: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    extremal: Callable[[EigenProblem], EigshResult],
+) -> _Found:
+    """Return the pairs of a problem without a shift, whose eigenvalues `backward` turns into λ.
+
     What is accurate relative to these need not be so relative to λ: then a run with a smaller tolerance goes on.
     """
-    transformation = Transformation(problem.mode, problem.sigma or 0.0)
+
+    def eigenvalues(theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        with np.errstate(divide="ignore"):
+            return backward(theta)
 
     def presented(state: Iteration) -> Iteration:
-        with np.errstate(divide="ignore"):
-            return dataclasses.replace(state, ritz_values=transformation.backward(1.0 / state.ritz_values))
+        return dataclasses.replace(state, ritz_values=eigenvalues(state.ritz_values))
 
     def callback(state: Iteration) -> bool:
         return problem.callback is not None and bool(problem.callback(presented(state)))
 
-    C = shifted(problem.A, problem.M, transformation.sigma, problem.n, problem.dtype)
-    M = problem.A if problem.mode == "buckling" else problem.M
-    plain = dataclasses.replace(problem, A=C, M=M, sigma=None, mode="normal", which="LM", callback=callback)
+    plain = dataclasses.replace(plain, callback=callback)
     iterations, applications, history = 0, 0, []
     for _ in range(MOST_RUNS if problem.tol else 1):
         try:
@@ -96,19 +160,15 @@ def farthest(problem: EigenProblem, extremal: Callable[[EigenProblem], EigshResu
         iterations += result.info.iterations
         applications += result.info.operator_applications
         history += [presented(state) for state in result.info.history]
-        with np.errstate(divide="ignore"):
-            values = transformation.backward(1.0 / result.eigenvalues)
+        values = eigenvalues(result.eigenvalues)
         norms, limits, floor = _residuals(problem, values, result.eigenvectors)
-        accurate, status = norms <= limits, result.info.status
-        if accurate.all() or status in ("stopped", "maxiter"):
+        status = result.info.status
+        if (norms <= limits).all() or status in ("stopped", "maxiter"):
             break
         smaller = plain.tol / (2.0 * float((norms / limits).max()))
         plain = dataclasses.replace(plain, tol=smaller, v0=result.eigenvectors)
     else:
         status = "floor"
-    at_floor = bool((norms <= np.maximum(limits, 100 / FLOOR * floor)).all())
-    if status == "floor" and not at_floor and problem.n <= RESCUE_BELOW:
-        return solve_dense(problem, "the largest eigenvalues of A - sigma M were not accurate enough as those of A")
     info = dataclasses.replace(
         result.info,
         status=status,
@@ -116,10 +176,8 @@ def farthest(problem: EigenProblem, extremal: Callable[[EigenProblem], EigshResu
         operator_applications=applications,
         residual_norms=norms,
         history=tuple(history),
-        transformation=f"{problem.mode}, by the largest eigenvalues of A - sigma M: no inverse is needed",
     )
-    hidden = "" if at_floor else "sigma M is so much larger than A that rounding errors of A - sigma M cover A"
-    return conclude(problem, values, result.eigenvectors, accurate, info, unfinished(status, accurate) or hidden)
+    return _Found(values, result.eigenvectors, info, limits, floor)
 
 
 def _residuals(
@@ -132,6 +190,8 @@ def _residuals(
     MX = Y if problem.M is None else problem.M @ Y
     size, size_M = lengths(Y), lengths(MX)
     norm_M = 0.0 if problem.M is None else norm_estimate(problem.M)
+    infinite = ~np.isfinite(values)
+    values = np.where(infinite, 0.0, values)
     floor = FLOOR * problem.eps * (norm_estimate(problem.A) + norm_M * abs(values)) * size
     limits = np.maximum(np.maximum(problem.tol * abs(values) * size_M, floor), np.finfo(np.float64).tiny)
-    return lengths(AX - MX * values), limits, floor
+    return np.where(infinite, np.inf, lengths(AX - MX * values)), limits, floor

@@ -33,6 +33,8 @@ class TransformedPencil(Pencil):
         With the shift in the scale of `original`.
     inverse : Inverse
         Of ``C = A - σ M`` in that scale.
+    metric : {"M", "A"}
+        The matrix of the inner product.
 
     Attributes
     ----------
@@ -41,12 +43,12 @@ class TransformedPencil(Pencil):
         a semidefinite inner product sees nothing.
     """
 
-    def __init__(self, original: Pencil, transformation: Transformation, inverse: Inverse) -> None:
+    def __init__(self, original: Pencil, transformation: Transformation, inverse: Inverse, metric: str) -> None:
         self.engine, self.n, self.eps = original.engine, original.n, original.eps
         self.eigenvalue_scale = self.vector_scale = self.residual_scale = 1.0
         self.applications = self.solves = 0
         self.watched = False
-        self.metric = "A" if transformation.mode == "buckling" else "M"
+        self.metric = metric
         self._original, self._inverse = original, inverse
         self._alpha, self._beta = transformation.alpha, transformation.beta
 

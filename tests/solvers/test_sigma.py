@@ -355,14 +355,17 @@ def test_what_is_farthest_from_a_huge_shift_is_accurate_for_A():
     np.testing.assert_allclose(w, scipy.linalg.eigvalsh(A.toarray(), M.toarray())[:4], rtol=1e-6)
     limits = 32 * np.finfo(float).eps * (4 + abs(w)) * np.linalg.norm(v, axis=0)
     assert (np.linalg.norm(A @ v - M @ v * w, axis=0) <= limits).all()
-    assert info.reason == "the largest eigenvalues of A - sigma M were not accurate enough as those of A"
+    assert info.status == "converged"
 
 
 def test_what_a_huge_shift_hides_is_no_answer(monkeypatch):
-    monkeypatch.setattr(shift_without_inverse, "RESCUE_BELOW", 200)
     A, M = laplacian(300)[0], sp.diags_array(np.logspace(0, -2, 300), format="csr")
+    arguments = dict(M=M, sigma=1e9, which="SM", mode="buckling")
+    info = dispatch.eigsh(A, 4, return_info=True, **arguments)[2]
+    assert info.reason == "the largest eigenvalues of A - sigma M were not accurate enough as those of A"
+    monkeypatch.setattr(shift_without_inverse, "RESCUE_BELOW", 200)
     with pytest.raises(dispatch.NoConvergence, match="sigma M is so much larger than A that rounding errors"):
-        dispatch.eigsh(A, 4, M=M, sigma=1e5, which="SM")
+        dispatch.eigsh(A, 4, **arguments)
 
 
 def far_pencil():
