@@ -79,8 +79,8 @@ def solve_at_shift(
     Raises
     ------
     ValueError
-        When the matrix of the inner product is not positive semidefinite, when ``A - σ M`` is singular for every σ, or
-        when OPinv is not its inverse.
+        When the matrix of the inner product is not positive semidefinite, when ``A - σ M`` is singular for every σ,
+        when OPinv is not its inverse, or when σ is so far away that rounding errors hide the order of the eigenvalues.
     NoConvergence
         When the residuals, computed with A, are not small enough.
     """
@@ -417,6 +417,8 @@ class _TransformedRun:
         at_floor = bool((pairs.norms <= np.maximum(pairs.limits, 100 / FLOOR * pairs.floor)).all())
         lost = "" if at_floor else "their residuals stayed large: products with the inverse are inaccurate"
         why = unfinished(status, accurate) or lost
+        if why and status != "stopped":
+            why += self._advice()
         info = EigshInfo(
             method="lobpcg",
             status=status,
@@ -430,6 +432,22 @@ class _TransformedRun:
         )
         vectors = np.asarray(self._engine.download(pairs.X)) * problem.dtype.type(scale)
         return conclude(problem, pairs.values * original.eigenvalue_scale, vectors, accurate, info, why)
+
+    def _advice(self) -> str:
+        """Return where to move a shift that is so near to an eigenvalue that all others are small beside it.
+
+        Residuals are at best ``ε ‖A‖²`` over its distance from that, too much at less than a hundredth.
+        """
+        enough = NEARLY * max(self._norm, abs(self._sigma))
+        distance = 1.0 / self._inverse_norm
+        if not distance < enough / 2:
+            return ""
+        unit, sigma = self._original.eigenvalue_scale, self._asked.sigma or 0.0
+        return (
+            f" (sigma is within about {distance * unit:.1g} of an eigenvalue, whose transformed one is so large that "
+            f"its rounding errors cover the others: move sigma away by {enough * unit:.1g} or more, such as to "
+            f"{sigma - enough * unit:.6g} or {sigma + enough * unit:.6g})"
+        )
 
     def _random_block(self, vectors: int) -> Block:
         return self._engine.upload(random_vectors(self._problem, vectors))

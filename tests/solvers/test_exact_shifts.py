@@ -1,5 +1,7 @@
 """A shift that is an eigenvalue, or near one, with an M: definite, semidefinite, or what buckling makes of it."""
 
+import re
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -150,3 +152,23 @@ def test_vectors_are_orthonormal_where_a_matrix_and_its_metric_are_singular(away
     w, v = dispatch.eigsh((A + A.T) / 2, 4, M, sigma=5 + away, tol=1e-3)
     assert set(np.round(w)) in ({3, 4, 5, 6}, {4, 5, 6, 7})
     assert abs(v.T @ M @ v - np.eye(4)).max() < 1e-12
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sigma", [0.0, 1e-9])
+def test_the_way_out_of_a_shift_within_a_cluster_is_told_and_works(sigma, dtype):
+    # Both ends are wanted, and those of the cluster are larger by 1e9 and more than the others.
+    values = np.r_[np.zeros(40), np.linspace(-0.6, -0.5, 9), np.linspace(0.5, 0.6, 9), np.linspace(2, 3, LARGE - 58)]
+    A = sp.diags_array(values.astype(dtype)).tocsr()
+    text = (
+        r"sigma is within about \S+ of an eigenvalue, whose transformed one is so large that its rounding errors cover "
+        r"the others: move sigma away by 0\.03 or more, such as to (\S+) or (\S+)\)"
+    )
+    with pytest.raises(dispatch.NoConvergence, match=text) as caught:
+        dispatch.eigsh(A, 6, sigma=sigma, which="BE")
+    for moved in map(float, re.search(text, str(caught.value)).groups()):
+        assert abs(moved - sigma) == pytest.approx(0.03, rel=0.1)
+        ascending = np.argsort(1 / (values - moved), kind="stable")
+        w = dispatch.eigsh(A, 6, sigma=moved, which="BE")[0]
+        expected = np.sort(values[np.r_[ascending[:3], ascending[-3:]]])
+        np.testing.assert_allclose(w, expected, atol=100 * np.finfo(dtype).eps)
