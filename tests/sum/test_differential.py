@@ -201,6 +201,24 @@ def test_few_floats_have_the_same_bits_before_a_kernel_is_ready(compiled, form, 
     np.testing.assert_array_equal(dispatch.sum(shaped, **arguments), by_kernel)
 
 
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("dtype", ["f", "d", "e", "F", "D", ">f4", ">c16", "b", "B", "h", "H", "i", "I", "l", "Q", "?"])
+def test_nothing_is_read_beyond_the_last_element(compiled, dtype, columns, monkeypatch):
+    if dtype not in "fdeFD":
+        take_as_large(monkeypatch)
+    kind, tile = np.dtype(dtype).kind, 4096 // columns
+    poison = np.nan if kind in "fc" else True if kind == "b" else np.iinfo(dtype).max
+    memory = np.full((tile + 600, columns), poison, dtype)
+    rows, marks = np.full((2, 2 * tile), poison, dtype), np.ones(memory.shape, bool)
+    for length in range(tile - 3, tile + 2 * 256 // columns + 3, 3):
+        memory[:length] = rows[:, :length] = 1
+        a = memory[:length]
+        expected = np.array([length * columns, length, length], dtype if kind in "fc" else np.int64)
+        sums = [dispatch.sum(a), dispatch.sum(a, axis=0)[-1], dispatch.sum(rows[:, :length], axis=1)[0]]
+        np.testing.assert_array_equal(sums, expected)
+        assert dispatch.sum(a, where=marks[:length]) == expected[0]
+
+
 @pytest.mark.parametrize("dtype", ["f", "d"])
 def test_sums_of_four_neighbours_are_written_past_the_cache_too(compiled, dtype):
     a = np.random.default_rng(4).standard_normal((2**20 + 5, 4)).astype(dtype)

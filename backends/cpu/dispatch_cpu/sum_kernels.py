@@ -563,8 +563,8 @@ def sum_rows(x, mask, plan, first, last, out):
             lane_width = halves * columns
             full, rest = here // halves, here % halves * columns
             step = halves * row_stride
-            second = here * columns - lane_width  # elements of the lanes' second rows
-            if line <= lane_width >= second and columns <= 2 and column_stride == 1 and step == lane_width:
+            second = here * columns - lane_width  # elements of the lanes' second rows, if each has a first one
+            if 0 <= second <= lane_width >= line and columns <= 2 and column_stride == 1 and step == lane_width:
                 set_lanes(stage, x, mask, at, lane_width, second, stage)
             elif columns == 2 and lanes > 1 and row_stride != 2 * column_stride:
                 add_pairs(x, mask, at, step, row_stride, full, lane_width, rest, left * row_stride, skip, stage)
