@@ -175,6 +175,18 @@ class SumConformance(Conformance):
                 actual = dispatch.sum(a, axis=axis, backend=self.backend)
                 assert_near(f"sum of ones of shape {a.shape} over axis {axis}", actual, expected, 0)
 
+    def test_nothing_behind_an_array_is_read(self, sum_dtype: np.dtype[Any]) -> None:
+        """Of an array that ends within memory that goes on, the last elements are the last ones, at any length."""
+        poison = np.nan if sum_dtype.kind in "fc" else True if sum_dtype.kind == "b" else np.iinfo(sum_dtype).max
+        memory = np.full(2**15, poison, sum_dtype)
+        for length in sorted(2**power + more for power in (4, 6, 8, 10, 12, 14) for more in (1, 5, 77)):
+            memory[:length] = 1
+            a, marks = memory[:length], np.ones(memory.shape, bool)[:length]
+            calls: tuple[dict[str, Any], ...] = ({}, {"where": marks})
+            for arguments in calls:
+                actual = dispatch.sum(a, **arguments, backend=self.backend)
+                assert_near(_described(a, arguments), actual, length, 0 if sum_dtype.char != "e" else length / 2**11)
+
     def test_more_than_a_million_elements(self) -> None:
         """A long array is counted to its end, which fills no tile."""
         if "sum" not in self.operations:

@@ -156,6 +156,23 @@ class RandomOrderOfAnotherDtype(Sum):
         return self.right(a, **arguments)
 
 
+@fault("test_nothing_behind_an_array_is_read", among="float32")
+class LastVectorWhole(Sum):
+    """Of more than 4096 elements the last ones are read as a vector of eight, also where fewer are left."""
+
+    def wrong(self, a, **arguments):
+        missing = -a.size % 8
+        if (
+            a.size > 4096
+            and missing
+            and only("f", a, arguments)
+            and a.base is not None
+            and a.base.nbytes > a.nbytes + 32
+        ):
+            a = as_strided(a, (a.size + missing,), a.strides)
+        return self.right(a, **arguments)
+
+
 @fault("test_every_axis", among="int64")
 class IntegersInDouble(Sum):
     """Integers are added in float64, which does not hold all of them."""
