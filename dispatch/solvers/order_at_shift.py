@@ -67,6 +67,6 @@ def blurred(values: NDArray[np.float64], which: Which, mode: Mode, sigma: float)
         return bool((abs(abs(1.0 + change) - 1.0) < NEARLY).any())
 
 
-def far(sigma: float, norm_A: float, norm_M: float) -> bool:
-    """Return whether A is so small against ``A - σ M`` that rounding errors of that hide the order of eigenvalues."""
-    return norm_A < NEARLY * abs(sigma) * norm_M
+def far(sigma: float, norm_A: float, norm_M: float, share: float = NEARLY) -> bool:
+    """Return whether A is less than a share of ``σ M``, so that rounding errors of ``A - σ M`` hide the order."""
+    return norm_A < share * abs(sigma) * norm_M

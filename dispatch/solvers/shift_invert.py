@@ -282,16 +282,24 @@ class _TransformedRun:
         if outcome.status != "stopped" and blurred(pairs.values, self._problem.which, problem.mode, self._sigma):
             self._search_both_ends()
             return self.solve()
-        if far(self._sigma, self._norm, self._norm_M):
-            scale = self._original.eigenvalue_scale
+        share = self._least_share()
+        if far(self._sigma, self._norm, self._norm_M, share):
+            largest = self._norm / (share * self._norm_M) * self._original.eigenvalue_scale
             raise FarError(
                 f"sigma is {problem.sigma:g}, so far from all eigenvalues that rounding errors of A - sigma M hide "
-                f"which are wanted: give a sigma of at most {self._norm / (NEARLY * self._norm_M) * scale:.2g} in size"
+                f"which are wanted: give a sigma of at most {largest:.2g} in size"
             )
         rescue = problem.maxiter is None and problem.n <= RESCUE_BELOW
         if rescue and outcome.status != "stopped" and not done:
             return solve_dense(self._asked, f"the transformed LOBPCG was not accurate after {iterations} iterations")
         return self._conclude(pairs, outcome.status, iterations)
+
+    def _least_share(self) -> float:
+        """Return which share of ``σ M`` A has to be: more where there is another way, less with a loose tolerance."""
+        problem, eps = self._asked, self._original.eps
+        if (problem.M is None and problem.mode != "buckling") or problem.n <= RESCUE_BELOW:
+            return NEARLY
+        return float(min(NEARLY, eps / max(problem.tol, eps**0.75)))
 
     def _of_low_rank(self, rank: int, kept: int) -> EigshResult:
         problem = self._problem
