@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
 from dispatch.discovery import DiscoveryProblem
 from dispatch.errors import printable
@@ -44,6 +45,17 @@ def setting_problems(known: Collection[str]) -> Iterator[DiscoveryProblem]:
     for variable, reason in (
         ("DISPATCH_PROBE_TIMEOUT", read_probe_timeout()[1]),
         ("DISPATCH_CALIBRATE", setting_problem()),
+        ("DISPATCH_CACHE_DIR", _cache_problem()),
     ):
         if reason:
             yield DiscoveryProblem(variable, reason, "correct it, or unset it")
+
+
+def _cache_problem() -> str:
+    """Return why no folder can be where ``DISPATCH_CACHE_DIR`` says; "" where one can, or nothing is said."""
+    given = os.environ.get("DISPATCH_CACHE_DIR", "").strip()
+    path = Path(given).absolute()
+    there = next((place for place in (path, *path.parents) if place.exists()), path)
+    if not given or (there.is_dir() and os.access(there, os.W_OK)):
+        return ""
+    return f"it is {printable(given)!r}, but {printable(str(there))} is no folder that can be written to"

@@ -93,6 +93,18 @@ def test_a_misspelt_variable_is_told_of_once(monkeypatch, name, meant):
     assert list(map(str, dispatch.backends().problems)) == [told]
 
 
+def test_a_cache_that_cannot_be_a_folder_is_told_of(monkeypatch, tmp_path):
+    monkeypatch.setenv("DISPATCH_CACHE_DIR", str(tmp_path / "new" / "folder"))
+    assert dispatch.sum(ONES) == 3  # warnings are errors here
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("DISPATCH_CACHE_DIR", f"{file}/cache")
+    dispatch.refresh()
+    told = f"DISPATCH_CACHE_DIR: it is '{file}/cache', but {file} is no folder that can be written to -> correct it"
+    with pytest.warns(dispatch.BackendWarning, match=re.escape(told)):
+        assert dispatch.sum(ONES) == 3
+
+
 @pytest.mark.parametrize("name", ["DISPATCH_FOO", "DISPATCH_BACKEND_URL", "DISPATCH_TABLE", "DISPATCH_CACHE_TTL"])
 def test_a_variable_of_somebody_else_is_left_alone(monkeypatch, name):
     monkeypatch.setenv(name, "x")
