@@ -31,7 +31,7 @@ PTX_TESTS  ?= (every_axis or another_dtype) and float32-f or small or strided or
 	(gram or residual or chebyshev or combine or apply or columns) and float32 and not 5001x130 and not 5001-130
 # What needs no other schedule.
 PTX_ONCE   := memory_in or launch or streams or interop or benchmark or every_arithmetic_and_end and SA or \
-	test_arrays and not (marks or numpys_dtype)
+	test_arrays and refused
 
 test-cuda-ptx: $(VENV)/.installed
 	$(PTX_PYTEST) -k '($(PTX_TESTS)) or $(PTX_ONCE)'

@@ -22,9 +22,14 @@ def can_read(element: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
 
 
 def is_parallel(mask: NDArray[np.bool_], x: NDArray[Any]) -> bool:
-    """Whether a mask of the same shape has the strides of `x`, in elements."""
+    """Whether kernels walk a mask of the same shape beside `x`: it has the same strides, in elements.
+
+    Complex numbers have two elements for one of the mask; for swapped bytes under masks, which are rare, nothing is
+    compiled: they are packed.
+    """
     steps = zip(mask.strides, x.strides, x.shape, strict=True)
-    return x.dtype.kind != "c" and all(m * x.itemsize == s for m, s, n in steps if n > 1)
+    is_plain = x.dtype.kind != "c" and x.dtype.isnative
+    return is_plain and all(m * x.itemsize == s for m, s, n in steps if n > 1)
 
 
 def plan_in_place(
