@@ -37,10 +37,14 @@ OPTIONS = (
 
 
 class Outcomes:
-    """A pytest plugin that notes which tests passed and which failed."""
+    """A pytest plugin that notes which tests passed and which failed, and spares it the collection of others."""
 
-    def __init__(self):
+    def __init__(self, tests):
+        self.names = {test.partition("[")[0].rpartition("::")[2] for test in tests}
         self.passed, self.failed, self.messages = [], [], []
+
+    def pytest_pycollect_makeitem(self, name):
+        return [] if name.startswith("test_") and name not in self.names else None
 
     def pytest_runtest_logreport(self, report):
         if report.failed:
@@ -52,7 +56,7 @@ class Outcomes:
 
 def run_kit(tests, among=""):
     """Run tests of the kit over what is known as the backend "copy", up to the first that fails."""
-    outcomes = Outcomes()
+    outcomes = Outcomes(tests)
     pytest.main([*(f"{SUBJECT}::{test}" for test in tests), "-k", among, *OPTIONS], plugins=[outcomes])
     return outcomes
 
