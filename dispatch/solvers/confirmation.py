@@ -12,6 +12,10 @@ With a loose tolerance, a vector counts as accurate while it has a good part of 
 the last wanted one is as suspect as the guard behind it.
 
 Guards that are eigenvectors tell nothing: random vectors take their places, once. All this is evidence, not proof.
+
+There is proof where the wanted values lie at a bound that the elements of A set to all eigenvalues, as the zeros of a
+graph's components do: no guard can overtake them. Where fewer are wanted than there are, rounding errors alone would
+decide whether a guard finds one more, and how many iterations go into following it.
 """
 
 from __future__ import annotations
@@ -78,6 +82,8 @@ class Confirmation:
         How many Ritz vectors survive, the guards among them.
     extent : (lower, upper)
         Bounds of the eigenvalues: an end that cannot reach the wanted magnitudes needs no guard.
+    certain : (lower, upper)
+        Bounds that are proven: an end that cannot reach beyond the wanted values needs no guard.
     """
 
     def __init__(
@@ -88,10 +94,11 @@ class Confirmation:
         accuracy: Accuracy,
         random_block: Callable[[int], Block],
         extent: tuple[float, float],
+        certain: tuple[float, float],
     ) -> None:
         self._which, self._k, self._kept = which, k, kept
         self._accuracy, self._random_block = accuracy, random_block
-        self._reach = {-1: -extent[0], 1: extent[1]}
+        self._reach, self._proven_reach = ({-1: -lower, 1: upper} for lower, upper in (extent, certain))
         self._before: dict[int, Rank] = {}
         self._defended = np.zeros(0)
         self._renewed = self._exhausted = False
@@ -138,7 +145,8 @@ class Confirmation:
 
     def _ends(self, theta: NDArray[np.float64]) -> list[int]:
         """Return the signs of the ends where there may be better values than the wanted ones."""
-        ends = wanted_ends(self._which)
+        unresolved = FLOOR * self._accuracy.eps * self._accuracy.norm
+        ends = [s for s in wanted_ends(self._which) if self._proven_reach[s] > self._least(theta, s) + unresolved]
         return [s for s in ends if self._which != "LM" or self._reach[s] > self._least(theta, s)]
 
     def _least(self, theta: NDArray[np.float64], sign: int) -> float:

@@ -103,6 +103,7 @@ def lobpcg(
     random_block: Callable[[int], Block],
     observe: Callable[[Iteration], bool],
     extent: tuple[float, float] = (-np.inf, np.inf),
+    certain: tuple[float, float] = (-np.inf, np.inf),
 ) -> Outcome:
     """Find k eigenpairs of a pencil, of the end or ends of its spectrum that `which` names.
 
@@ -128,6 +129,8 @@ def lobpcg(
         Is shown every iteration; returning True stops the run.
     extent : (lower, upper)
         Bounds of the eigenvalues, as far as any are known.
+    certain : (lower, upper)
+        Bounds of the eigenvalues that are proven, as far as any are.
     """
     engine = pencil.engine
     space = SearchSpace(pencil)
@@ -140,7 +143,7 @@ def lobpcg(
         )
     previous: Small | None = None
     stagnation = Stagnation()
-    confirmation = Confirmation(which, k, setting.kept, accuracy, random_block, extent)
+    confirmation = Confirmation(which, k, setting.kept, accuracy, random_block, extent, certain)
     candidate: Outcome | None = None
     iteration = refreshed = 0
     observed = -1

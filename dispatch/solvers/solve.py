@@ -24,7 +24,7 @@ from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration
 from dispatch.solvers.shift_invert import solve_at_shift
 from dispatch.solvers.shifted_inverse import check_inverse, shifted
-from dispatch.solvers.spectral_bounds import check_metric, lanczos_bounds
+from dispatch.solvers.spectral_bounds import check_metric, gershgorin_bounds, lanczos_bounds
 from dispatch.solvers.start import carried, guards, random_vectors, start_vectors
 from dispatch.solvers.way_to_shift import smallest_magnitudes
 
@@ -114,6 +114,7 @@ def _solve_extremal(problem: EigenProblem, engine: BlockEngine) -> EigshResult:
             random_block,
             observe,
             (-np.inf, np.inf) if pencil.generalized else bounds,
+            (-np.inf, np.inf) if pencil.generalized else gershgorin_bounds(pencil.scaled_A),
         )
     stuck = outcome.status == "floor" and not isinstance(problem.A, LinearOperator)  # LAPACK asks it no better
     if rescue and (stuck or outcome.status == "maxiter"):

@@ -26,25 +26,24 @@ MARGIN = 0.01
 
 
 def gershgorin_lower_bound(matrix: Operand) -> float:
-    """Return a number that no eigenvalue of an explicit matrix lies below; of an operator nothing is known.
-
-    The least of ``a_ii - Σ_j≠i |a_ij|`` over the rows (S. Gershgorin, 1931). What rounding may have taken from an exact
-    zero, as in the rows of a graph's Laplacian, is given back.
-    """
-    if isinstance(matrix, LinearOperator):
-        return -np.inf
-    diagonal = np.asarray(matrix.diagonal().real, np.float64)
-    sums = np.asarray(abs(matrix).sum(axis=1), np.float64).ravel()
-    bounds = diagonal + abs(diagonal) - sums
-    rounding = 8 * float(np.finfo(matrix.dtype).eps) * sums
-    return float(np.where(abs(bounds) <= rounding, 0.0, bounds).min())
+    """Return a number that no eigenvalue of an explicit matrix lies below; of an operator nothing is known."""
+    return gershgorin_bounds(matrix)[0]
 
 
 def gershgorin_bounds(matrix: Operand) -> tuple[float, float]:
-    """Return numbers that no eigenvalue of an explicit matrix lies below and above."""
+    """Return numbers that no eigenvalue of an explicit matrix lies below and above; of an operator nothing is known.
+
+    The extremes of ``a_ii ∓ Σ_j≠i |a_ij|`` over the rows (S. Gershgorin, 1931). What rounding may have taken from an
+    exact zero, as in the rows of a graph's Laplacian, is given back.
+    """
     if isinstance(matrix, LinearOperator):
         return -np.inf, np.inf
-    return gershgorin_lower_bound(matrix), -gershgorin_lower_bound(-matrix)
+    diagonal = np.asarray(matrix.diagonal().real, np.float64)
+    sums = np.asarray(abs(matrix).sum(axis=1), np.float64).ravel()
+    rounding = 8 * float(np.finfo(matrix.dtype).eps) * sums
+    radii = sums - abs(diagonal)
+    lower, upper = (np.where(abs(bounds) <= rounding, 0.0, bounds) for bounds in (diagonal - radii, diagonal + radii))
+    return float(lower.min()), float(upper.max())
 
 
 def lanczos_bounds(pencil: Pencil, start: Block, steps: int = STEPS) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import dispatch
 from dispatch.solvers.convergence import Accuracy
 from dispatch.solvers.pencil import Sizes
 
-from .problems import laplacian
+from .problems import components, laplacian
 
 
 def rank_one_change(n, c):
@@ -105,6 +105,15 @@ def test_a_residual_within_its_limit_when_measured_is_within_what_is_promised(to
     limit = Accuracy(pencil, tol * eps, 1.0).limits(None, one, Sizes(one, one))
     # In single precision a residual is measured with an error of 1.5 ε.
     assert 30.0 * eps <= limit <= (max(tol, 32.0) - 1.5) * eps
+
+
+@pytest.mark.parametrize(("sign", "shift"), [(1, 0.0), (-1, 0.0), (1, 3.0)])
+def test_no_guard_is_followed_where_no_value_can_lie_further_out(sign, shift):
+    # Five of six: each row of a graph's Laplacian shows that nothing lies below zero.
+    A = sign * components(6, 60) + shift * sp.eye_array(360)
+    w, _, info = dispatch.eigsh(A.tocsr(), 5, which="SA" if sign > 0 else "LA", return_info=True)
+    np.testing.assert_allclose(w, shift, rtol=1e-12, atol=1e-12)
+    assert info.history[-2].converged < 5
 
 
 def test_an_eigenvector_near_a_shift():
