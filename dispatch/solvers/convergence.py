@@ -61,6 +61,10 @@ class Accuracy:
             self.norm = max(self.norm, float(abs(theta).max()))
         return np.asarray(FLOOR * self.eps * (self.norm + norm_M * abs(theta)) * sizes.vectors)
 
+    def all_wanted(self, theta: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return for which Ritz values all the accuracy is wanted that can be had."""
+        return np.asarray(self._tol * abs(theta) <= self.coincidence(theta))
+
     def coincidence(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the difference from each Ritz value below which another one is the same but for rounding errors."""
         size = abs(theta) if self._pencil.generalized else np.maximum(abs(theta), self.norm)

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from dispatch.solvers.confirmation import Confirmation, wanted_ends
 from dispatch.solvers.convergence import Accuracy, Stagnation
-from dispatch.solvers.cut_clusters import most_accurate_wanted
+from dispatch.solvers.cut_clusters import most_accurate_wanted, same_up_to, share_residuals
 from dispatch.solvers.engine import Block, Small
 from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.preconditioners import Preconditioner, State
@@ -188,7 +188,7 @@ def lobpcg(
             outcome = Outcome(theta[:k], engine.columns(X, range(k)), norms[:k], accurate, "converged", iteration)
             X = AX = MX = None  # blocks are large
             if setting.recompute:
-                outcome = _verified(pencil, outcome, which, accuracy)
+                outcome = _verified(pencil, outcome, which, accuracy, same_up_to(theta, which, kept, accuracy)[:k])
             if outcome.accurate.all():
                 if confirmed or stopped or spent:
                     return replace(outcome, status="converged" if confirmed or stopped else "maxiter")
@@ -254,12 +254,18 @@ def lobpcg(
         iteration += 1
 
 
-def _verified(pencil: Pencil, outcome: Outcome, which: Which, accuracy: Accuracy) -> Outcome:
-    """Return the pairs made anew from the vectors alone, with the residuals that these have."""
+def _verified(
+    pencil: Pencil, outcome: Outcome, which: Which, accuracy: Accuracy, width: NDArray[np.float64]
+) -> Outcome:
+    """Return the pairs made anew from the vectors alone, with the residuals that these have.
+
+    Ritz values are the same up to `width`, which the guards tell.
+    """
     k = len(outcome.theta)
     space = SearchSpace(pencil)
     space.extend(outcome.X, k)
     theta, C = ritz_pairs(space.H, which, k)
+    share_residuals(pencil, space, theta, C, width, accuracy)
     X, _, MX = space.vectors(C)
     AX = pencil.apply_A(X, len(theta))
     _, norms, sizes = pencil.residuals(X, AX, MX, theta)

@@ -10,6 +10,7 @@ import scipy.sparse.linalg as sla
 
 import dispatch
 from dispatch.solvers.convergence import Accuracy
+from dispatch.solvers.cut_clusters import share_residuals
 from dispatch.solvers.pencil import Sizes
 
 from .problems import components, laplacian
@@ -114,6 +115,32 @@ def test_no_guard_is_followed_where_no_value_can_lie_further_out(sign, shift):
     w, _, info = dispatch.eigsh(A.tocsr(), 5, which="SA" if sign > 0 else "LA", return_info=True)
     np.testing.assert_allclose(w, shift, rtol=1e-12, atol=1e-12)
     assert info.history[-2].converged < 5
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@pytest.mark.parametrize("sizes", [[1.2, 0.1, 0.3, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0], [0.7]], ids=str)
+def test_vectors_of_one_eigenvalue_share_their_residuals(sizes, dtype):
+    # The same in any basis that rounding errors may have made: orthogonal residuals of these sizes, and one more value.
+    rng, k = np.random.default_rng(0), len(sizes)
+
+    def random(*shape):
+        return np.linalg.qr(rng.standard_normal((*shape, 2)) @ [1, 1j if dtype == np.complex128 else 1])[0]
+
+    R = 1e-15 * random(50, k) * sizes @ random(k, k)
+    R = np.column_stack([R, 1e-15 * random(50, 1)])
+    engine = SimpleNamespace(residual=lambda AX, X, _: (AX, None), gram=lambda X, Y: X.conj().T @ Y)
+    pencil = SimpleNamespace(engine=engine, image=lambda X, MX: MX, eps=np.finfo(dtype).eps, generalized=False)
+    space = SimpleNamespace(vectors=lambda C: (C, R @ C, C))
+    theta, C, accuracy = np.r_[np.zeros(k), 1.0], np.eye(k + 1, dtype=dtype), Accuracy(pencil, 1e-15, 1.0)
+    share_residuals(pencil, space, theta, C, np.full(k + 1, 1e-14), accuracy)
+    norms = np.linalg.norm(R @ C, axis=0) / 1e-15
+    np.testing.assert_allclose(norms[:k], np.sqrt(np.mean(np.square(sizes))), rtol=1e-6)
+    np.testing.assert_allclose(C.conj().T @ C, np.eye(k + 1), atol=1e-14)
+    assert abs(C[k, :k]).max() == 0.0
+    # Where less is wanted than all that can be had, nothing is touched.
+    before, loose = C.copy(), Accuracy(pencil, 1e-3, 1.0)
+    share_residuals(pencil, space, np.ones(k + 1), C, np.full(k + 1, 1e-14), loose)
+    assert np.array_equal(C, before)
 
 
 def test_an_eigenvector_near_a_shift():
