@@ -46,6 +46,8 @@ DTYPES = [
 ]
 SIZES = [1, 64, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28]
 LARGE = 1 << 26
+LINE = 64
+"""Bytes that memory delivers at once."""
 
 Case = tuple[np.ndarray, dict[str, Any], int]
 
@@ -82,6 +84,9 @@ LAYOUTS: dict[str, Callable[[np.ndarray], Case]] = {
     "(n, 16, 64), axis 1": lambda a: (side(a, 1024).reshape(-1, 16, 64), {"axis": 1}, a.nbytes),
     "where": lambda a: (a, {"where": marks(a)}, a.nbytes + a.size),
     "[::2]": lambda a: (a[::2], {}, a.nbytes),
+    "[::3]": lambda a: (a[::3], {}, a.nbytes),
+    "[::100]": lambda a: (a[::100], {}, min(a.nbytes, a[::100].size * LINE)),
+    "[:, ::3], axis 0": lambda a: (square(a)[:, ::3], {"axis": 0}, square(a).nbytes),
     "[::-1]": lambda a: (a[::-1], {}, a.nbytes),
     "sub-block": lambda a: (side(a, 2048)[:, :1024], {}, side(a, 2048).nbytes // 2),
     "Fortran, axis 0": lambda a: (square(a).T, {"axis": 0}, square(a).nbytes),

@@ -18,6 +18,7 @@ import numpy as np
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload, register_jitable
+from numba.np import arrayobj
 
 AHEAD = 4096
 """Least bytes from what is added to what is fetched from memory: the processor alone does not run ahead."""
@@ -39,6 +40,9 @@ EVERY_SECOND_PAIR = ((0, 0),)
 
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False, "error_model": "numpy"}
 
+INSIDE: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Options of functions that others alone call: what is not asked for need not be compiled."""
+
 STAGES: dict[Any, Any] = {
     numba.int8: numba.int16,
     numba.uint8: numba.int16,
@@ -48,43 +52,42 @@ STAGES: dict[Any, Any] = {
 """The dtype in which a lane adds integers, where it is not int64."""
 
 
+FLOATS = {16: ir.HalfType(), 32: ir.FloatType(), 64: ir.DoubleType()}
+"""The compiler's types of floats, by their bits."""
+
+
 def converts_halves() -> bool:
     """Whether there are instructions for float16: the functions that LLVM calls in their place are nowhere."""
     machine, _, features = cpu_target.target_context.codegen().magic_tuple()
     return "+f16c" in features.split(",") or not machine.startswith(("x86", "i"))
 
 
+def _data(context, builder, kind, array):
+    """Generate the pointer to the first element of an array."""
+    return context.make_array(kind)(context, builder, array).data
+
+
+def _nothing(dtype, *arguments):
+    """Return what an intrinsic returns that makes an array of no elements, for which no memory is asked."""
+    kind = numba.types.Array(dtype, 1, "C")
+    return kind(*arguments), lambda context, *_: ir.Constant(context.get_value_type(kind), None)
+
+
 @intrinsic
-def nothing_of(typing_context, dtype):
-    """Return an array of no elements, for which no memory is asked."""
-    kind = numba.types.Array(dtype.dtype, 1, "C")
-    return kind(dtype), lambda context, *_: ir.Constant(context.get_value_type(kind), None)
-
-
-def stage_of(x, out):
+def stage_of(typing_context, x, out):
     """Return an empty array of the dtype in which lanes add (`recipes.Recipe`)."""
-
-
-@overload(stage_of)
-def _stage_of(x, out):
     if isinstance(out.dtype, numba.types.Float):
-        dtype = numba.float32 if x.dtype == numba.uint16 else numba.float64
-    else:
-        dtype = STAGES.get(x.dtype, numba.int64)
-    return lambda x, out: nothing_of(dtype)
+        return _nothing(numba.float32 if x.dtype == numba.uint16 else numba.float64, x, out)
+    return _nothing(STAGES.get(x.dtype, numba.int64), x, out)
 
 
-def total_of(out):
+@intrinsic
+def total_of(typing_context, out):
     """Return an empty array of the dtype in which lanes and tiles are added."""
+    return _nothing(numba.float64 if isinstance(out.dtype, numba.types.Float) else numba.int64, out)
 
 
-@overload(total_of)
-def _total_of(out):
-    dtype = numba.float64 if isinstance(out.dtype, numba.types.Float) else numba.int64
-    return lambda out: nothing_of(dtype)
-
-
-@register_jitable
+@register_jitable(**INSIDE)
 def lanes_of(like, n):
     """Return `n` lanes of the dtype of `like`; a vector of them is never in two lines of the cache, nor cut short."""
     memory = np.empty(n + 2 * LINE, like.dtype)
@@ -92,98 +95,197 @@ def lanes_of(like, n):
     return memory[skip : skip + n]
 
 
-def _as_floats(builder, value, dtype):
-    """Generate the floats that a vector of integers stands for (`recipes.Recipe`)."""
-    count, bits = value.type.count, dtype.bitwidth
-    if bits == 16:
-        return builder.bitcast(value, ir.VectorType(ir.HalfType(), count))
-    if dtype.signed:
-        return builder.sitofp(value, ir.VectorType(ir.DoubleType(), count))
-    kind = ir.FunctionType(value.type, [value.type])
-    swap = cgutils.get_or_insert_function(builder.module, kind, f"llvm.bswap.v{count}i{bits}")
-    element = ir.FloatType() if bits == 32 else ir.DoubleType()
-    return builder.bitcast(builder.call(swap, [value]), ir.VectorType(element, count))
+@intrinsic
+def lanes_from(typing_context, lanes, at):
+    """Return the lanes from `at` on, for as long as `lanes` are there: to count references takes as long as to add."""
+
+    def generate(context, builder, signature, arguments):
+        make = context.make_array(lanes)
+        whole, part = make(context, builder, arguments[0]), make(context, builder)
+        data = builder.gep(whole.data, [arguments[1]])
+        arrayobj.populate_array(part, data, whole.shape, whole.strides, whole.itemsize, meminfo=None)
+        return part._getvalue()
+
+    return lanes(lanes, numba.intp), generate
+
+
+def _converted(builder, value, dtype, to):
+    """Generate a number, or a vector of them, in the dtype `to`.
+
+    Integers that become floats are what `recipes.Recipe` says they stand for.
+    """
+    count = value.type.count if isinstance(value.type, ir.VectorType) else 0
+
+    def of(kind):
+        return ir.VectorType(kind, count) if count else kind
+
+    wanted = of(FLOATS[to.bitwidth] if isinstance(to, numba.types.Float) else ir.IntType(to.bitwidth))
+    if isinstance(dtype, numba.types.Integer):
+        if not isinstance(to, numba.types.Float):
+            if to.bitwidth < dtype.bitwidth:
+                return builder.trunc(value, wanted)
+            return value if value.type == wanted else (builder.sext if dtype.signed else builder.zext)(value, wanted)
+        if dtype.bitwidth != 16 and dtype.signed:
+            return builder.sitofp(value, wanted)
+        if dtype.bitwidth != 16:
+            name = f"llvm.bswap.{f'v{count}' if count else ''}i{dtype.bitwidth}"
+            swap = cgutils.get_or_insert_function(builder.module, ir.FunctionType(value.type, [value.type]), name)
+            value = builder.call(swap, [value])
+        value = builder.bitcast(value, of(FLOATS[dtype.bitwidth]))
+        dtype = numba.types.Float(f"float{dtype.bitwidth}")
+    if value.type == wanted:
+        return value
+    return (builder.fpext if dtype.bitwidth < to.bitwidth else builder.fptrunc)(value, wanted)
+
+
+@intrinsic
+def convert(typing_context, number, like):
+    """Return a number in the dtype of the array `like` (`_converted`)."""
+    number = numba.types.unliteral(number)
+
+    def generate(context, builder, signature, arguments):
+        return _converted(builder, arguments[0], number, like.dtype)
+
+    return like.dtype(number, like), generate
+
+
+@intrinsic
+def neutral(typing_context, like):
+    """Return -0.0, or 0 for integers, in the dtype of the array `like`."""
+
+    def generate(context, builder, signature, arguments):
+        return _neutral(context.get_value_type(like.dtype))
+
+    return like.dtype(like), generate
+
+
+def _neutral(kind):
+    """Return the constant that changes no sum of such numbers or vectors."""
+    zero = 0 if isinstance(getattr(kind, "element", kind), ir.IntType) else -0.0
+    return ir.Constant(kind, [zero] * kind.count if isinstance(kind, ir.VectorType) else zero)
+
+
+def _masked(builder, value, marks):
+    """Generate numbers where the bytes of a mask are not 0, and what changes no sum elsewhere."""
+    is_marked = builder.icmp_unsigned("!=", marks, ir.Constant(marks.type, None))
+    return builder.select(is_marked, value, _neutral(value.type))
+
+
+@intrinsic
+def element(typing_context, x, mask, at, like):
+    """Return ``x[at]`` in the dtype of the array `like`, or what changes no sum where the mask is False.
+
+    Numba's own indexing allows for negative indices, and what that costs here is the vectorization of loops.
+    """
+
+    def generate(context, builder, signature, arguments):
+        value = builder.load(builder.gep(_data(context, builder, x, arguments[0]), [arguments[2]]))
+        value = _converted(builder, value, x.dtype, like.dtype)
+        if not isinstance(mask, numba.types.Array):
+            return value
+        marks = _data(context, builder, mask, arguments[1])
+        return _masked(builder, value, builder.load(builder.gep(marks, [arguments[2]])))
+
+    return like.dtype(x, mask, numba.intp, like), generate
+
+
+@intrinsic
+def place(typing_context, index, stride):
+    """Return ``index * stride``.
+
+    A stride that is a tuple is its length, which the compiler knows: 1 or 2. One that is a tuple of a tuple is from
+    pair to pair of neighbours.
+    """
+    stride = numba.types.unliteral(stride)
+
+    def generate(context, builder, signature, arguments):
+        return _placed(builder, arguments[0], stride, arguments[1])
+
+    return numba.intp(numba.intp, stride), generate
+
+
+def _placed(builder, index, stride, value):
+    """Generate ``index * stride`` (`place`)."""
+    number = ir.IntType(64)
+    if not isinstance(stride, numba.types.BaseTuple):
+        return builder.mul(index, value)
+    if not isinstance(stride[0], numba.types.BaseTuple):
+        return builder.mul(index, number(len(stride)))
+    pairs = builder.mul(builder.lshr(index, number(1)), _apart(builder, stride, value))
+    return builder.add(pairs, builder.and_(index, number(1)))
+
+
+def _apart(builder, stride, value):
+    """Generate the elements from one pair to the next."""
+    if stride == numba.typeof(EVERY_SECOND_PAIR):
+        return ir.IntType(64)(4)
+    return builder.extract_value(value, [0, 0])
 
 
 @intrinsic
 def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, vectors, far, fresh):
     """Add to ``stage[lane + l]`` the elements ``x[at + r * step + l * stride]`` for the next lanes, in vectors.
 
-    A vector has 64 bytes of lanes. There are as many rows and vectors as `rows` and `vectors` are long, and so is the
-    stride, 1 or 2; or it is that of pairs (`place`). What lies between every second element or pair is read with them.
-    Unless `far` is None, the memory that many elements further on is fetched. `fresh` lanes start anew.
+    A vector has 64 bytes of lanes. There are as many rows and vectors as `rows` and `vectors` are long. For the stride
+    see `place`; what lies between every second element or pair is read with them. Unless `far` is None, the memory that
+    many elements further on is fetched. `fresh` lanes start anew.
     """
-    in_pairs = isinstance(stride[0], numba.types.BaseTuple)
+    is_apart = not isinstance(stride, numba.types.BaseTuple)
+    in_pairs = not is_apart and isinstance(stride[0], numba.types.BaseTuple)
     by_pair = in_pairs and stride != numba.typeof(EVERY_SECOND_PAIR)
-    apart = 2 if in_pairs else len(stride)
+    spread = 2 if in_pairs else 1 if is_apart else len(stride)
 
     def generate(context, builder, signature, arguments):
-        types = dict(zip(("stage", "lane", "x", "mask", "at", "step"), signature.args, strict=False))
-        stage, lane, x, mask, at, step = (
-            context.make_array(kind)(context, builder, value).data if isinstance(kind, numba.types.Array) else value
-            for kind, value in zip(types.values(), arguments, strict=False)
-        )
+        lanes, data = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, stage), (2, x)))
+        lane, at, step, further = (arguments[i] for i in (1, 4, 5, 9))
         number = ir.IntType(64)
-        stage_size, size = types["stage"].dtype.bitwidth // 8, types["x"].dtype.bitwidth // 8
-        length = LINE // stage_size
-        whole = ir.VectorType(context.get_value_type(types["stage"].dtype), length)
-        floating = isinstance(types["stage"].dtype, numba.types.Float)
-        nothing = ir.Constant(whole, [-0.0 if floating else 0] * length)
-        apart_pairs = builder.extract_value(arguments[6], [0, 0]) if by_pair else number(4)
+        size = x.dtype.bitwidth // 8
+        length = LINE * 8 // stage.dtype.bitwidth
+        whole = ir.VectorType(context.get_value_type(stage.dtype), length)
+        add = builder.fadd if isinstance(stage.dtype, numba.types.Float) else builder.add
 
-        def pairs(pointer, place, element, align):
-            kind, parts = ir.VectorType(element, 2), []
+        def pairs(pointer, place):
+            kind, parts = ir.VectorType(pointer.type.pointee, 2), []
             for _ in range(length // 2):
-                parts.append(
-                    builder.load(builder.bitcast(builder.gep(pointer, [place]), kind.as_pointer()), align=align)
-                )
-                place = builder.add(place, apart_pairs)
+                pair = builder.bitcast(builder.gep(pointer, [place]), kind.as_pointer())
+                parts.append(builder.load(pair, align=size))
+                place = builder.add(place, _apart(builder, stride, arguments[6]))
             while len(parts) > 1:
-                joined = ir.Constant(
-                    ir.VectorType(ir.IntType(32), 2 * parts[0].type.count), list(range(2 * parts[0].type.count))
-                )
                 parts = [
-                    builder.shuffle_vector(low, high, joined) for low, high in zip(parts[::2], parts[1::2], strict=True)
+                    _chosen(builder, low, high, range(2 * low.type.count))
+                    for low, high in zip(parts[::2], parts[1::2], strict=True)
                 ]
             return parts[0]
 
-        def vector(pointer, place, element, align):
+        def vector(pointer, place, align):
+            if is_apart:
+                return _gathered(builder, pointer, place, arguments[6], align, length)
             if by_pair:
-                return pairs(pointer, place, element, align)
-            kind = ir.VectorType(element, apart * length)
+                return pairs(pointer, place)
+            kind = ir.VectorType(pointer.type.pointee, spread * length)
             value = builder.load(builder.bitcast(builder.gep(pointer, [place]), kind.as_pointer()), align=align)
-            if apart == 1:
+            if spread == 1:
                 return value
-            chosen = [k + k // 2 * 2 if in_pairs else k * apart for k in range(length)]
-            return builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(ir.IntType(32), length), chosen))
-
-        def converted(place):
-            value = vector(x, place, context.get_value_type(types["x"].dtype), size)
-            if floating and isinstance(types["x"].dtype, numba.types.Integer):
-                value = _as_floats(builder, value, types["x"].dtype)
-            if value.type == whole:
-                return value
-            if floating:
-                return builder.fpext(value, whole)
-            return (builder.sext if types["x"].dtype.signed else builder.zext)(value, whole)
+            return _chosen(builder, value, value, [k + k // 2 * 2 if in_pairs else k * spread for k in range(length)])
 
         for v in range(len(vectors)):
-            target = builder.gep(stage, [builder.add(lane, number(v * length))])
+            target = builder.gep(lanes, [builder.add(lane, number(v * length))])
             target = builder.bitcast(target, whole.as_pointer())
-            total = builder.select(arguments[10], nothing, builder.load(target, align=LINE))
-            first = builder.mul(number(v * length // 2), apart_pairs) if in_pairs else number(v * length * apart)
-            place = builder.add(at, first)
+            total = builder.select(arguments[10], _neutral(whole), builder.load(target, align=LINE))
+            place = builder.add(at, _placed(builder, number(v * length), stride, arguments[6]))
             for _ in range(len(rows)):
-                if far != numba.none and (in_pairs or v * length * apart * size % LINE == 0):
-                    further = builder.add(place, arguments[9])
-                    lines = (0,) if in_pairs else range(0, apart * length, LINE // size)
-                    _fetch(builder, x, further, lines)
-                value = converted(place)
-                if mask is not arguments[3]:
-                    marks = vector(mask, place, ir.IntType(8), 1)
-                    is_marked = builder.icmp_unsigned("!=", marks, ir.Constant(marks.type, [0] * length))
-                    value = builder.select(is_marked, value, nothing)
-                total = builder.fadd(total, value) if floating else builder.add(total, value)
+                if far != numba.none and is_apart:
+                    # Fewer would be too few for small strides, and more cost time.
+                    half = builder.mul(number(length // 2), arguments[6])
+                    for fetched_at in (place, builder.add(place, half)):
+                        _fetch(builder, data, builder.add(fetched_at, further), (0,))
+                elif far != numba.none and (in_pairs or v * length * spread * size % LINE == 0):
+                    lines = (0,) if in_pairs else range(0, spread * length, LINE // size)
+                    _fetch(builder, data, builder.add(place, further), lines)
+                value = _converted(builder, vector(data, place, size), x.dtype, stage.dtype)
+                if isinstance(mask, numba.types.Array):
+                    value = _masked(builder, value, vector(_data(context, builder, mask, arguments[3]), place, 1))
+                total = add(total, value)
                 place = builder.add(place, step)
             builder.store(total, target, align=LINE)
         return context.get_dummy_value()
@@ -192,11 +294,31 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
     return numba.void(*arguments), generate
 
 
+def _gathered(builder, data, place, stride, size, length):
+    """Generate the vector of ``data[place + l * stride]``, elements of so many bytes; processors have instructions."""
+    number, element = ir.IntType(64), data.type.pointee
+    kind, pointers, marks = (ir.VectorType(part, length) for part in (element, data.type, ir.IntType(1)))
+    lanes = ir.Constant(ir.VectorType(number, length), list(range(length)))
+    first = builder.ptrtoint(builder.gep(data, [place]), number)
+    steps = builder.mul(lanes, _repeated(builder, builder.mul(stride, number(size)), length))
+    places = builder.inttoptr(builder.add(_repeated(builder, first, length), steps), pointers)
+    name = f"llvm.masked.gather.v{length}{'i' if isinstance(element, ir.IntType) else 'f'}{8 * size}.v{length}p0"
+    generated = ir.FunctionType(kind, [pointers, ir.IntType(32), marks, kind])
+    gather = cgutils.get_or_insert_function(builder.module, generated, name)
+    everywhere, nothing = ir.Constant(marks, [1] * length), ir.Constant(kind, ir.Undefined)
+    return builder.call(gather, [places, ir.IntType(32)(size), everywhere, nothing])
+
+
+def _chosen(builder, low, high, lanes):
+    """Generate the vector of some lanes of two vectors, which are counted one after the other."""
+    return builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes)))
+
+
 def add_tail(stage, lane, x, mask, at, step, rows, count, fresh):
     """Do as `add_vectors` for one vector, of which only `count` elements are there; what is after them stays."""
 
 
-@overload(add_tail)
+@overload(add_tail, jit_options=INSIDE)
 def _add_tail(stage, lane, x, mask, at, step, rows, count, fresh):
     if has_tails(x, mask, stage):
         return lambda stage, lane, x, mask, at, step, rows, count, fresh: add_part(
@@ -227,31 +349,33 @@ def add_part(typing_context, stage, lane, x, at, step, rows, count, fresh):
     """Do as `add_tail`, for float64 lanes and no mask."""
 
     def generate(context, builder, signature, arguments):
-        lanes, data = (
-            context.make_array(kind)(context, builder, arguments[i]).data for i, kind in ((0, stage), (2, x))
-        )
+        lanes, data = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, stage), (2, x)))
         whole, index = ir.VectorType(ir.DoubleType(), 8), ir.VectorType(ir.IntType(64), 8)
         part = ir.VectorType(context.get_value_type(x.dtype), 8)
-        size = x.dtype.bitwidth // 8
         target = builder.bitcast(builder.gep(lanes, [arguments[1]]), whole.as_pointer())
-        first = builder.insert_element(ir.Constant(index, ir.Undefined), arguments[6], ir.IntType(32)(0))
-        counts = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8))
-        present = builder.icmp_signed("<", ir.Constant(index, list(range(8))), counts)
+        present = builder.icmp_signed("<", ir.Constant(index, list(range(8))), _repeated(builder, arguments[6], 8))
         pointer = part.as_pointer()
         kind = ir.FunctionType(part, [pointer, ir.IntType(32), present.type, part])
-        name = f"llvm.masked.load.v8f{x.dtype.bitwidth}.p0"
-        masked_load = cgutils.get_or_insert_function(builder.module, kind, name)
-        total = builder.select(arguments[7], ir.Constant(whole, [-0.0] * 8), builder.load(target, align=LINE))
+        masked_load = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v8f{x.dtype.bitwidth}.p0")
+        align = ir.IntType(32)(x.dtype.bitwidth // 8)
+        total = builder.select(arguments[7], _neutral(whole), builder.load(target, align=LINE))
         place = arguments[3]
         for _ in range(len(rows)):
             source = builder.bitcast(builder.gep(data, [place]), pointer)
-            value = builder.call(masked_load, [source, ir.IntType(32)(size), present, ir.Constant(part, [-0.0] * 8)])
-            total = builder.fadd(total, value if part == whole else builder.fpext(value, whole))
+            value = builder.call(masked_load, [source, align, present, _neutral(part)])
+            total = builder.fadd(total, _converted(builder, value, x.dtype, stage.dtype))
             place = builder.add(place, arguments[4])
         builder.store(total, target, align=LINE)
         return context.get_dummy_value()
 
     return numba.void(stage, numba.intp, x, numba.intp, numba.intp, rows, numba.intp, numba.boolean), generate
+
+
+def _repeated(builder, value, count):
+    """Generate a vector of equal numbers."""
+    unset = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
+    first = builder.insert_element(unset, value, ir.IntType(32)(0))
+    return _chosen(builder, first, first, [0] * count)
 
 
 def _fetch(builder, data, at, offsets):
@@ -266,128 +390,50 @@ def _fetch(builder, data, at, offsets):
 
 
 @intrinsic
-def load(typing_context, array, at):
-    """Return ``array[at]`` of a contiguous array for an index that is known to be in it.
-
-    Numba's own indexing allows for negative indices, and what that costs here is the vectorization of the loop.
-    """
-
-    def generate(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return context.unpack_value(builder, signature.return_type, builder.gep(data, [arguments[1]]))
-
-    return array.dtype(array, numba.intp), generate
-
-
-@intrinsic
 def fetch(typing_context, array, at):
     """Ask for the line of memory with ``array[at]``, which may lie outside of the array."""
 
     def generate(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        data = _data(context, builder, array, arguments[0])
         _fetch(builder, data, arguments[1], (0,))
         return context.get_dummy_value()
 
     return numba.void(array, numba.intp), generate
 
 
-@intrinsic
-def from_half(typing_context, bits):
-    """Return the float32 that is equal to a float16, given its 16 bits; Numba has no float16 on CPUs."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
-
-    return numba.float32(bits), generate
+@register_jitable(**INSIDE)
+def whole_lines(n):
+    """Return `n` lanes or a few more, which end with a line of the cache."""
+    return (n + LINE - 1) // LINE * LINE
 
 
-@intrinsic
-def from_swapped(typing_context, bits):
-    """Return the float whose bytes are those of an integer, in reverse."""
-    result = numba.float32 if bits == numba.uint32 else numba.float64
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(builder.bswap(arguments[0]), context.get_value_type(result))
-
-    return result(bits), generate
+def stage_apart(stage, total, n):
+    """Return `n` lanes of the dtype of `stage`, none if `total` has the same: then lanes are added where totals are."""
 
 
-def convert(x, like):
-    """Return `x` in the dtype of the array `like`; integers that become floats stand for what `recipes.Recipe` says."""
+@overload(stage_apart, jit_options=INSIDE)
+def _stage_apart(stage, total, n):
+    if stage.dtype == total.dtype:
+        return lambda stage, total, n: stage
+    return lambda stage, total, n: lanes_of(stage, n)
 
 
-@overload(convert)
-def _convert(x, like):
-    to = like.dtype
-    if isinstance(to, numba.types.Float) and x in (numba.int16, numba.uint16):
-        return lambda x, like: to(from_half(x))
-    if isinstance(to, numba.types.Float) and x in (numba.uint32, numba.uint64):
-        return lambda x, like: to(from_swapped(x))
-    return lambda x, like: to(x)
+def added_in(stage, total):
+    """Return where lanes are added: in `total` if it has the dtype of `stage`."""
 
 
-def element(x, mask, at, like):
-    """Return ``x[at]`` in the dtype of the array `like`, or what changes no sum where the mask is False."""
-
-
-@overload(element)
-def _element(x, mask, at, like):
-    if isinstance(mask, numba.types.NoneType):
-        return lambda x, mask, at, like: convert(load(x, at), like)
-
-    def masked(x, mask, at, like):
-        value = convert(load(x, at), like)
-        return value if load(mask, at) else neutral(like)
-
-    return masked
-
-
-def neutral(like):
-    """Return -0.0, or 0 for integers, in the dtype of the array `like`."""
-
-
-@overload(neutral)
-def _neutral(like):
-    to = like.dtype
-    zero = -0.0 if isinstance(to, numba.types.Float) else 0
-    return lambda like: to(zero)
-
-
-def place(index, stride):
-    """Return ``index * stride``.
-
-    A stride that is a tuple is its length; one that is a tuple of a tuple is from pair to pair of neighbours.
-    """
-
-
-@overload(place)
-def _place(index, stride):
-    if isinstance(stride, numba.types.BaseTuple):
-        if stride == numba.typeof(EVERY_SECOND_PAIR):
-            return lambda index, stride: index // 2 * 4 + index % 2
-        if isinstance(stride[0], numba.types.BaseTuple):
-            return lambda index, stride: index // 2 * stride[0][0] + index % 2
-        length = len(stride)
-        return lambda index, stride: index * length
-    return lambda index, stride: index * stride
-
-
-def totals_of(stage, like):
-    """Return `stage` if it has the dtype of `like`; otherwise as many lanes, to which it has to be copied."""
-
-
-@overload(totals_of)
-def _totals_of(stage, like):
-    if stage.dtype == like.dtype:
-        return lambda stage, like: stage
-    return lambda stage, like: lanes_of(like, stage.size)
+@overload(added_in, jit_options=INSIDE)
+def _added_in(stage, total):
+    if stage.dtype == total.dtype:
+        return lambda stage, total: total
+    return lambda stage, total: stage
 
 
 def copy_lanes(stage, total, width):
-    """Copy lanes from `stage` to `total`, unless they are one array."""
+    """Copy lanes to `total`, unless they were added there."""
 
 
-@overload(copy_lanes)
+@overload(copy_lanes, jit_options=INSIDE)
 def _copy_lanes(stage, total, width):
     if stage.dtype == total.dtype:
         return lambda stage, total, width: None
@@ -399,28 +445,26 @@ def _copy_lanes(stage, total, width):
     return copy
 
 
-@register_jitable
+@register_jitable(forceinline=True, **INSIDE)
 def fetch_elements(x, start, count):
     """Ask for the memory of `count` elements."""
     for at in range(start, start + count, LINE // x.itemsize):
         fetch(x, at)
 
 
-def fetched(far, lane, along, width, stride):
+@intrinsic
+def fetched(typing_context, far, lane, along, width, stride):
     """Return how far on from a lane memory is fetched: `along` lanes, or as many that go on in the next rows."""
-
-
-@overload(fetched)
-def _fetched(far, lane, along, width, stride):
     if far == numba.none:
-        return lambda far, lane, along, width, stride: None
+        return numba.none(far, lane, along, width, stride), lambda context, *_: context.get_dummy_value()
 
-    def distance(far, lane, along, width, stride):
-        if lane + along < width:
-            return place(along, stride)
-        return far - place(width - along, stride)
+    def generate(context, builder, signature, arguments):
+        far, lane, along, width, apart = arguments
+        goes_on = builder.icmp_signed("<", builder.add(lane, along), width)
+        in_next = builder.sub(far, _placed(builder, builder.sub(width, along), stride, apart))
+        return builder.select(goes_on, _placed(builder, along, stride, apart), in_next)
 
-    return distance
+    return numba.intp(numba.intp, numba.intp, numba.intp, numba.intp, stride), generate
 
 
 def add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
@@ -430,12 +474,13 @@ def add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
     """
 
 
-@overload(add_rows)
+@overload(add_rows, jit_options=INSIDE)
 def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
     count = len(rows)
-    in_vectors = isinstance(stride, numba.types.BaseTuple)
+    is_near = isinstance(stride, numba.types.BaseTuple)
+    in_vectors = is_near or x.dtype.bitwidth >= 32  # what processors gather
     beyond = 0
-    if in_vectors:
+    if is_near:
         beyond = 2 if stride == numba.typeof(EVERY_SECOND_PAIR) else len(stride) - 1
     with_tail = in_vectors and stride == numba.typeof(ONE) and has_tails(x, mask, stage)
 
@@ -455,8 +500,6 @@ def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
             if with_tail and lane < width:
                 add_tail(stage, lane, x, mask, start + lane, step, rows, width - lane, fresh)
                 lane = width
-        elif step == place(width, stride) and count > 1:
-            fetch_elements(x, start + max(AHEAD // x.itemsize, count * step), count * step)
         for k in range(lane, width):
             value = neutral(stage) if fresh else stage[k]
             for r in range(count):
@@ -466,7 +509,7 @@ def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
     return add
 
 
-@register_jitable
+@register_jitable(**INSIDE)
 def add_lanes(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
     """Set ``stage[l]`` to the sum of ``x[start + r * step + l * stride]`` over ``r < rows``, for ``l < width``.
 
@@ -493,23 +536,18 @@ def add_pairs(x, mask, start, step, stride, rows, width, rest, end, skip, stage)
     """Do as `add_lanes` for lanes in pairs of neighbours, `stride` from one pair to the next: complex numbers."""
 
 
-@overload(add_pairs)
+@overload(add_pairs, jit_options=INSIDE)
 def _add_pairs(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
     if x.dtype.bitwidth < 32 or not isinstance(stage.dtype, numba.types.Float):
         return lambda x, mask, start, step, stride, rows, width, rest, end, skip, stage: None
 
-    if x.dtype == numba.float32 and mask in (None, numba.none):
-
-        def add_near(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
-            if stride == 4:  # NumPy reads these at the speed of the cache
-                add_lanes(x, mask, start, step, EVERY_SECOND_PAIR, rows, width, rest, end, skip, stage)
-            else:
-                add_lanes(x, mask, start, step, ((stride,),), rows, width, rest, end, skip, stage)
-
-        return add_near
+    is_near = x.dtype == numba.float32 and mask in (None, numba.none)
 
     def add(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
-        add_lanes(x, mask, start, step, ((stride,),), rows, width, rest, end, skip, stage)
+        if is_near and stride == 4:  # NumPy reads these at the speed of the cache
+            add_lanes(x, mask, start, step, EVERY_SECOND_PAIR, rows, width, rest, end, skip, stage)
+        else:
+            add_lanes(x, mask, start, step, ((stride,),), rows, width, rest, end, skip, stage)
 
     return add
 
@@ -536,14 +574,17 @@ def sum_rows(x, mask, plan, first, last, out):
     rows, width, lanes, tile_rows = plan[3], plan[4], plan[5], plan[6]
     chunk, chunks, stripe = plan[7], plan[8], plan[9]
     stripes = (width + stripe - 1) // stripe
-    stage = lanes_of(stage_of(x, out), lanes * stripe)
+    stage = stage_apart(stage_of(x, out), total_of(out), lanes * stripe)
     line = LINE // stage.itemsize
-    total = totals_of(stage, total_of(out))
-    start = convert(0, total) if plan[10] else neutral(total)
+    start = convert(0, total_of(out)) if plan[10] else neutral(total_of(out))
     depth = 1
     while tile_rows << depth - 1 < min(chunk, rows):
         depth += 1
-    levels = np.empty((depth, stripe), total.dtype)
+    # The sums of one tile, of two, four and so on wait for those of as many tiles.
+    spare, waiting = 0, np.empty(depth, np.int64)
+    for level in range(depth):
+        waiting[level] = whole_lines(lanes * stripe) + level * whole_lines(stripe)
+    sums = lanes_of(total_of(out), waiting[depth - 1] + whole_lines(stripe))
     column = first % stripes * stripe
     c = first // stripes % chunks
     o = first // stripes // chunks
@@ -556,6 +597,8 @@ def sum_rows(x, mask, plan, first, last, out):
         left = min(chunk, rows - c * chunk)
         tile = 0
         while left > 0:
+            total = lanes_from(sums, spare)
+            added = added_in(stage, total)
             here = min(left, tile_rows)
             halves = lanes
             while halves // 2 >= here:
@@ -565,46 +608,41 @@ def sum_rows(x, mask, plan, first, last, out):
             step = halves * row_stride
             second = here * columns - lane_width  # elements of the lanes' second rows, if each has a first one
             if 0 <= second <= lane_width >= line and columns <= 2 and column_stride == 1 and step == lane_width:
-                set_lanes(stage, x, mask, at, lane_width, second, stage)
+                set_lanes(added, x, mask, at, lane_width, second, added)
             elif columns == 2 and lanes > 1 and row_stride != 2 * column_stride:
-                add_pairs(x, mask, at, step, row_stride, full, lane_width, rest, left * row_stride, skip, stage)
+                add_pairs(x, mask, at, step, row_stride, full, lane_width, rest, left * row_stride, skip, added)
             elif column_stride == 1:
-                add_lanes(x, mask, at, step, ONE, full, lane_width, rest, left * row_stride, skip, stage)
+                add_lanes(x, mask, at, step, ONE, full, lane_width, rest, left * row_stride, skip, added)
             elif column_stride == 2:
-                add_lanes(x, mask, at, step, (0, 0), full, lane_width, rest, left * row_stride, skip, stage)
+                add_lanes(x, mask, at, step, (0, 0), full, lane_width, rest, left * row_stride, skip, added)
             else:
-                add_lanes(x, mask, at, step, column_stride, full, lane_width, rest, left * row_stride, skip, stage)
-            copy_lanes(stage, total, lane_width)
+                add_lanes(x, mask, at, step, column_stride, full, lane_width, rest, left * row_stride, skip, added)
+            copy_lanes(added, total, lane_width)
             if columns == 1:
                 total[0] = add_halves(total, lane_width)
-                lane_width = 1
-            elif columns == 2:
-                halve(total, lane_width, 2)
-                lane_width = 2
-            while lane_width > columns:
-                lane_width //= 2
-                for lane in range(lane_width):
-                    total[lane] += total[lane_width + lane]
+            else:
+                halve(total, lane_width, columns)
             level, carried = 0, tile
             while carried & 1:
-                for k in range(columns):
-                    total[k] = levels[level, k] + total[k]
+                add_up(total, lanes_from(sums, waiting[level]), columns)
                 level, carried = level + 1, carried >> 1
-            for k in range(columns):
-                levels[level, k] = total[k]
+            if lanes == 1:  # they wait where they are: a copy of so many would take a tenth of the time
+                waiting[level], spare = spare, waiting[level]
+            else:
+                place = lanes_from(sums, waiting[level])
+                for k in range(columns):
+                    place[k] = total[k]
             at += tile_rows * row_stride
             left -= here
             tile += 1
         level = 0
         while tile >> level & 1 == 0:
             level += 1
-        for k in range(columns):
-            total[k] = levels[level, k]
+        total = lanes_from(sums, waiting[level])
         level += 1
         while tile >> level:
             if tile >> level & 1:
-                for k in range(columns):
-                    total[k] = levels[level, k] + total[k]
+                add_up(total, lanes_from(sums, waiting[level]), columns)
             level += 1
         for k in range(columns):
             value = convert(total[k] + start, out)
@@ -620,29 +658,39 @@ def sum_rows(x, mask, plan, first, last, out):
     return strange
 
 
-@register_jitable(forceinline=True)
+@register_jitable(forceinline=True, **INSIDE)
+def add_up(total, sums, count):
+    """Add `count` sums to as many totals."""
+    k = 0
+    while k + 8 <= count:
+        add_vectors(total, k, sums, None, k, 0, ONE, ONE, ONE, None, False)
+        k += 8
+    while k < count:
+        total[k] += sums[k]
+        k += 1
+
+
+@register_jitable(forceinline=True, **INSIDE)
 def add_halves(total, lanes):
     """Return the sum of a power of two of lanes, by halves."""
     if lanes >= 8:
-        halve(total, lanes, 8)
+        while lanes > 8:
+            lanes //= 2
+            lane = 0
+            while lane < lanes:
+                add_vectors(total, lane, total, None, lanes + lane, 0, ONE, ONE, ONE, None, False)
+                lane += 8
         return add_eight(total)
     halve(total, lanes, 1)
     return total[0]
 
 
-@register_jitable(forceinline=True)
+@register_jitable(forceinline=True, **INSIDE)
 def halve(total, lanes, last):
-    """Add the upper half of the lanes to the lower one until the `last` ones are left, up to eight: powers of two."""
-    while lanes > 8:
-        lanes //= 2
-        lane = 0
-        while lane < lanes:
-            add_vectors(total, lane, total, None, lanes + lane, 0, ONE, ONE, ONE, None, False)
-            lane += 8
+    """Add the upper half of the lanes to the lower one until the `last` ones are left."""
     while lanes > last:
         lanes //= 2
-        for lane in range(lanes):
-            total[lane] += total[lanes + lane]
+        add_up(total, lanes_from(total, lanes), lanes)
 
 
 @intrinsic
@@ -739,7 +787,7 @@ def set_lanes(total, x, mask, start, lanes, paired, stage):
     """
 
 
-@overload(set_lanes, jit_options={"forceinline": True})
+@overload(set_lanes, jit_options={"forceinline": True, **INSIDE})
 def _set_lanes(total, x, mask, start, lanes, paired, stage):
     if total.dtype == stage.dtype or isinstance(total.dtype, numba.types.Integer):
 
@@ -767,7 +815,7 @@ def _set_lanes(total, x, mask, start, lanes, paired, stage):
     return one_by_one
 
 
-@register_jitable
+@register_jitable(**INSIDE)
 def add_fours(x, mask, start, stage, lanes):
     """Set ``lanes[k]`` to the sum of the four elements from ``start + 4 * k`` on, in the order of their lanes."""
     for k in range(lanes.size):
@@ -784,16 +832,16 @@ def sum_fours(x, mask, first, last, start, out):
     """
 
 
-@overload(sum_fours)
+@overload(sum_fours, jit_options=INSIDE)
 def _sum_fours(x, mask, first, last, start, out):
     if not (isinstance(x.dtype, numba.types.Float) and isinstance(mask, numba.types.NoneType)):
         return lambda x, mask, first, last, start, out: (first, 0)
 
     def in_vectors(x, mask, first, last, start, out):
-        strange, o, length = 0, first, LINE // out.itemsize
+        strange, o, length, like = 0, first, LINE // out.itemsize, total_of(out)
         while o < last and (out.ctypes.data + o * out.itemsize) % LINE:
-            even = np.float64(load(x, 4 * o)) + np.float64(load(x, 4 * o + 2))
-            odd = np.float64(load(x, 4 * o + 1)) + np.float64(load(x, 4 * o + 3))
+            even = element(x, None, 4 * o, like) + element(x, None, 4 * o + 2, like)
+            odd = element(x, None, 4 * o + 1, like) + element(x, None, 4 * o + 3, like)
             value = convert(even + odd + start, out)
             out[o] = value
             strange += value - value != 0
@@ -853,7 +901,7 @@ def store_fours(typing_context, x, start, out, first, streamed):
     return numba.int64(x, numba.float64, out, numba.intp, streamed), generate
 
 
-@register_jitable
+@register_jitable(**INSIDE)
 def add_pair(x, mask, start, stride, step, paired, stage, lanes):
     """Set ``lanes[k]`` to the element at ``start + k * stride``, plus the one `step` after it if there is one."""
     if paired:
