@@ -28,10 +28,10 @@ from dispatch.solvers.orthonormalization import orthonormalize
 from dispatch.solvers.pencil import Pencil, Sizes
 from dispatch.solvers.preconditioners import Nothing, Preconditioner, State
 from dispatch.solvers.problem import EigenProblem, Which
-from dispatch.solvers.result import EigshInfo, EigshResult, Iteration, Status
-from dispatch.solvers.shift_without_inverse import at_an_end, at_either_end, farthest
-from dispatch.solvers.shifted_inverse import invert
-from dispatch.solvers.spectral_bounds import check_metric, lanczos_bounds, lanczos_extent
+from dispatch.solvers.result import EigshInfo, EigshResult, Iteration, NoConvergence, Status
+from dispatch.solvers.shift_without_inverse import at_an_end, at_either_end, farthest, near_an_end
+from dispatch.solvers.shifted_inverse import NEAREST, invert
+from dispatch.solvers.spectral_bounds import check_metric, gershgorin_bounds, lanczos_bounds, lanczos_extent
 from dispatch.solvers.start import guards, random_vectors, start_vectors
 from dispatch.solvers.start_in_range import start_in_range
 from dispatch.solvers.transformation import Transformation, transformation
@@ -96,7 +96,7 @@ def solve_at_shift(
         # (λ + σ) / (λ - σ) is smallest where the same with -σ is largest.
         problem = dataclasses.replace(problem, which="LM", sigma=-(problem.sigma or 0.0))
     try:
-        return _TransformedRun(problem, engine, choice).solve()
+        return _near_eigenvalues(problem, engine, extremal, choice)
     except FarError:
         if problem.M is None and problem.mode != "buckling":
             return at_either_end(problem, extremal)
@@ -107,6 +107,37 @@ def solve_at_shift(
         if problem.n > RESCUE_BELOW:
             raise
         return solve_dense(problem, f"{error}, which may be a rounding error, as LAPACK can tell")
+
+
+def _near_eigenvalues(
+    problem: EigenProblem, engine: BlockEngine, extremal: Callable[[EigenProblem], EigshResult], choice: Choice
+) -> EigshResult:
+    """Return what the transformed operator has, or the ends of A where rounding errors of that cover it."""
+    run = _TransformedRun(problem, engine, choice)
+    at_end = run.too_near > 0.0 and run.at_end
+    if at_end and problem.which == "BE":
+        # Rounding errors of one end of ν cover the other, or nearly do.
+        result = near_an_end(problem, run.resolved, extremal)
+        if result is not None:
+            return result
+        at_end = False
+    try:
+        return run.solve()
+    except NoConvergence as error:
+        if not at_end or problem.maxiter is not None or error.info.status == "stopped":
+            raise
+        result = near_an_end(problem, run.resolved, extremal)
+        if result is None:
+            raise
+        spent, info = error.info, result.info
+        info = dataclasses.replace(
+            info,
+            iterations=spent.iterations + info.iterations,
+            operator_applications=spent.operator_applications + info.operator_applications,
+            history=spent.history + info.history,
+            solves=spent.solves,
+        )
+        return dataclasses.replace(result, info=info)
 
 
 @dataclass(frozen=True)
@@ -441,20 +472,39 @@ class _TransformedRun:
         vectors = np.asarray(self._engine.download(pairs.X)) * problem.dtype.type(scale)
         return conclude(problem, pairs.values * original.eigenvalue_scale, vectors, accurate, info, why)
 
-    def _advice(self) -> str:
-        """Return where to move a shift that is so near to an eigenvalue that all others are small beside it.
+    @property
+    def too_near(self) -> float:
+        """How far to move a shift that is so near to an eigenvalue that all others are small beside it; 0 if it is not.
 
         Residuals are at best ``ε ‖A‖²`` over its distance from that, too much at less than a hundredth.
         """
         enough = NEARLY * max(self._norm, abs(self._sigma))
-        distance = 1.0 / self._inverse_norm
-        if not distance < enough / 2:
+        return enough * self._original.eigenvalue_scale if 1.0 / self._inverse_norm < enough / 2 else 0.0
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the rows of A show that the shift is at an end of its spectrum, or as good as that."""
+        if self._original.generalized or self._asked.mode != "normal":
+            return False
+        lower, upper = gershgorin_bounds(self._original.scaled_A)
+        enough = NEARLY * self._norm
+        return bool(lower >= self._sigma - enough or upper <= self._sigma + enough)
+
+    @property
+    def resolved(self) -> float:
+        """Distance from an eigenvalue below which the shift counts as being it."""
+        return NEAREST * self._original.eps * max(self._norm, abs(self._sigma)) * self._original.eigenvalue_scale
+
+    def _advice(self) -> str:
+        """Return where to move a shift that is too near to an eigenvalue."""
+        enough, sigma = self.too_near, self._asked.sigma or 0.0
+        if not enough:
             return ""
-        unit, sigma = self._original.eigenvalue_scale, self._asked.sigma or 0.0
+        distance = self._original.eigenvalue_scale / self._inverse_norm
         return (
-            f" (sigma is within about {distance * unit:.1g} of an eigenvalue, whose transformed one is so large that "
-            f"its rounding errors cover the others: move sigma away by {enough * unit:.1g} or more, such as to "
-            f"{sigma - enough * unit:.6g} or {sigma + enough * unit:.6g})"
+            f" (sigma is within about {distance:.1g} of an eigenvalue, whose transformed one is so large that "
+            f"its rounding errors cover the others: move sigma away by {enough:.1g} or more, such as to "
+            f"{sigma - enough:.6g} or {sigma + enough:.6g})"
         )
 
     def _random_block(self, vectors: int) -> Block:

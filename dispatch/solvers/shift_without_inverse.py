@@ -13,7 +13,7 @@ from scipy.sparse import eye_array
 
 from dispatch.solvers.conclusion import conclude, unfinished
 from dispatch.solvers.convergence import FLOOR
-from dispatch.solvers.dense import RESCUE_BELOW, solve_dense
+from dispatch.solvers.dense import RESCUE_BELOW, dense_is_better, solve_dense
 from dispatch.solvers.engine import BlockEngine
 from dispatch.solvers.lengths import lengths, norm_estimate
 from dispatch.solvers.order_at_shift import blurred, far, wanted_at_shift
@@ -21,12 +21,15 @@ from dispatch.solvers.pencil import Pencil
 from dispatch.solvers.problem import EigenProblem
 from dispatch.solvers.result import EigshInfo, EigshResult, Iteration, NoConvergence
 from dispatch.solvers.shifted_inverse import NEAREST, shifted
-from dispatch.solvers.start import random_vectors
+from dispatch.solvers.start import carried, random_vectors
 from dispatch.solvers.transformation import transformation
 from dispatch.solvers.way_to_shift import Choice
 
 MOST_RUNS = 3
 """Runs for what is farthest from a shift, each to a smaller tolerance, where the eigenvalues are near zero."""
+
+MOST_ITERATIONS = 100
+"""For both ends, where the inverse may serve yet: they take tens, or hundreds where a large cluster is cut."""
 
 
 class _CrossedError(Exception):
@@ -76,6 +79,47 @@ def at_either_end(problem: EigenProblem, extremal: Callable[[EigenProblem], Eigs
         residual_norms=result.info.residual_norms[wanted],
         transformation="none: sigma is so far away that all that is wanted is at the ends of the spectrum",
     )
+    return EigshResult(result.eigenvalues[wanted], result.eigenvectors[:, wanted], info)
+
+
+def near_an_end(
+    problem: EigenProblem, nearest: float, extremal: Callable[[EigenProblem], EigshResult]
+) -> EigshResult | None:
+    """Return the pairs that are wanted at a shift near an end of the spectrum, among the first 2 k at either end.
+
+    The transformed eigenvalues of a cluster at the shift are so large that their rounding errors cover the others, but
+    here they are not needed. Return None where those that are wanted are not among them for certain.
+
+    Parameters
+    ----------
+    problem : EigenProblem
+        In normal mode.
+    nearest : float
+        Distance below the shift at which an eigenvalue still counts as being above it.
+    extremal : callable
+        Solves a problem without a shift.
+    """
+    sigma, k = problem.sigma or 0.0, problem.k
+    # A preconditioner that was given is for the shift.
+    maxiter = problem.maxiter or MOST_ITERATIONS
+    ends = dataclasses.replace(problem, sigma=None, which="BE", k=4 * k, preconditioner="auto", maxiter=maxiter)
+    if dense_is_better(ends, carried(ends)):
+        return None
+    try:
+        result = extremal(ends)
+    except NoConvergence:
+        return None
+    low, high = np.split(np.sort(result.eigenvalues), 2)
+    lower, higher = np.count_nonzero(low < sigma - nearest), np.count_nonzero(high >= sigma - nearest)
+    # Those that are not known lie between the two ends: above the shift if that is at the low one.
+    above, below = {"LA": (k, 0), "SA": (0, k), "BE": ((k + 1) // 2, k // 2)}.get(problem.which, (k, k))
+    if not (lower < len(low) and above <= len(low) - lower) and not (
+        higher < len(high) and below <= len(high) - higher
+    ):
+        return None
+    wanted = wanted_at_shift(result.eigenvalues, problem.which, problem.mode, sigma, nearest)[:k]
+    how = "none: sigma is in a cluster at an end of the spectrum, and what is wanted is at either end"
+    info = dataclasses.replace(result.info, residual_norms=result.info.residual_norms[wanted], transformation=how)
     return EigshResult(result.eigenvalues[wanted], result.eigenvectors[:, wanted], info)
 
 

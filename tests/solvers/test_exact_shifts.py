@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 import dispatch
 
-from .problems import random_symmetric
+from .problems import components, random_symmetric
 
 LARGE = 4200
 """Too large for LAPACK to take over."""
@@ -172,3 +172,26 @@ def test_the_way_out_of_a_shift_within_a_cluster_is_told_and_works(sigma, dtype)
         w = dispatch.eigsh(A, 6, sigma=moved, which="BE")[0]
         expected = np.sort(values[np.r_[ascending[:3], ascending[-3:]]])
         np.testing.assert_allclose(w, expected, atol=100 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize(
+    ("which", "sigma", "sign", "wanted"),
+    [
+        ("BE", 0.0, 1, [0, 1, 2, -3, -2, -1]),
+        ("BE", 1e-9, 1, [3, 4, 5, 6, 7, 8]),
+        ("BE", 0.0, -1, [6, 7, 8, 0, 1, 2]),
+        ("SA", -1e-9, 1, [-6, -5, -4, -3, -2, -1]),
+    ],
+)
+def test_a_shift_within_the_zeros_of_a_graph(which, sigma, sign, wanted):
+    # Transformed, the six zeros are so large that their rounding errors cover the others.
+    A = components(6, 700)
+    spectrum = np.sort(
+        [np.linalg.eigvalsh(A[i : i + 700, i : i + 700].toarray()) for i in range(0, 4200, 700)], axis=None
+    )
+    w, v, info = dispatch.eigsh(sign * A, 6, sigma=sigma, which=which, return_info=True)
+    np.testing.assert_allclose(w, np.sort(sign * spectrum[wanted]), atol=1e-11)
+    assert np.linalg.norm(sign * A @ v - v * w, axis=0).max() < 32 * 2.22e-16 * spectrum[-1]
+    assert abs(v.T @ v - np.eye(6)).max() < 1e-13
+    assert info.status == "converged"
+    assert info.residual_norms.shape == (6,)
