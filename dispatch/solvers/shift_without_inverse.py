@@ -107,7 +107,9 @@ def near_an_end(
         return None
     try:
         result = extremal(ends)
-    except NoConvergence:
+    except NoConvergence as error:
+        if error.info.status == "stopped":
+            raise
         return None
     low, high = np.split(np.sort(result.eigenvalues), 2)
     lower, higher = np.count_nonzero(low < sigma - nearest), np.count_nonzero(high >= sigma - nearest)
