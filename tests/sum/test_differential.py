@@ -126,12 +126,22 @@ def check_order(a, arguments):
     np.testing.assert_array_equal(by_kernels, by_numpy)
 
 
-@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("dtype", ["f", "d", "F", "D"])
 def test_wide_rows_are_added_in_that_order_too_in_stripes_and_chunks(compiled, dtype):
-    a = np.random.default_rng(6).standard_normal((350, 12_301)).astype(dtype)
+    a = np.random.default_rng(6).standard_normal((350, 24_602)).astype(dtype.lower())
+    a = a.view(dtype) if dtype in "FD" else a[:, :12_301]
     assert a[:, 1:].size > row_sums.THREADED
-    check_order(a, {"axis": 0})
-    check_order(a[:, 1:], {"axis": 0})
+    for part in (a, a[:, 1:], a[:, ::2], a[:, ::3]):
+        check_order(part, {"axis": 0})
+
+
+@pytest.mark.parametrize("step", [2, 3, 50])
+@pytest.mark.parametrize("dtype", ["f", "d", "F", "D", ">f4", "i", "l"])
+def test_columns_that_are_apart_are_read_where_they_are(compiled, nothing_is_small, dtype, step):
+    a = (np.random.default_rng(7).standard_normal((3, 40, 600)) * 1e6).astype(dtype)
+    a = a[..., ::step]
+    for x, axis in ((a, 1), (a[0], 0), (a[0, 0], 0), (a, 2), (a, None)):
+        check_order(x, {"axis": axis})
 
 
 @pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")

@@ -56,12 +56,13 @@ def plan_in_place(
     if any(step % size for step, n in zip(steps, extents, strict=True) if n > 1):
         return None
     outer_step, row_step, column_step = (step // size for step in steps)
+    is_even = width == 1 or row_step == width * column_step
+    pair_step = -1
     if dtype.kind == "c":
-        if width > 1 and column_step != 2:
-            return None
+        pair_step = row_step if width == 1 else column_step
+        pair_step = -1 if pair_step == 2 else pair_step
         width, column_step = 2 * width, 1
-    is_pair = dtype.kind == "c" and width == 2
-    if not (width == 1 or is_pair or row_step == width * column_step or summation.lanes(width) == 1):
+    if not (is_even or summation.lanes(width) == 1):
         return None
     strides = (outer_step, row_step, column_step)
-    return row_sums.plan_jobs(outer, rows, width, strides, recipe, threads=True, result=result)
+    return row_sums.plan_jobs(outer, rows, width, strides, recipe, threads=True, result=result, pair_stride=pair_step)

@@ -196,7 +196,7 @@ def _loaded(key: Key) -> tuple[Any, tuple[Any, ...]]:
         raise NotImplementedError("no instructions for float16 in this processor, or in NUMBA_CPU_NAME")
     kernel = getattr(sum_kernels, key.name)
     mask = np.zeros(2, np.bool_) if key.masked else None
-    plan = np.array([1, 1, 1, 2, 1, 1, 16, 16, 1, 1, 1])
+    plan = np.array([1, 1, 1, 2, 1, 1, 16, 16, 1, 1, 1, -1])
     arguments = (np.zeros(2, key.recipe.element), mask, plan, 0, 1, np.empty(1, key.result))
     kernel(*arguments)
     return kernel, tuple(map(numba.typeof, arguments))

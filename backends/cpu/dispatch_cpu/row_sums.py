@@ -59,7 +59,7 @@ class Plan(NamedTuple):
     ----------
     outer_stride, row_stride, column_stride : int
         Elements from one outer index, one row and one column to the next. With more than one lane, rows continue each
-        other: the stride of a row is `width` times that of a column, unless the columns are a pair.
+        other: the stride of a row is `width` times that of a column.
     rows, width : int
         The rows and columns of one outer index.
     lanes, tile_rows : int
@@ -70,6 +70,9 @@ class Plan(NamedTuple):
         Columns that one job takes: `width` if there is more than one lane.
     started : int
         1 if sums start from 0, 0 if from what changes no sum.
+    pair_stride : int
+        Where columns are pairs of neighbours, complex numbers: from one pair to the next, and with more than one lane
+        from the last pair of a row to the next row too. -1 where columns are evenly spaced.
     """
 
     outer_stride: int
@@ -83,6 +86,7 @@ class Plan(NamedTuple):
     chunks: int
     stripe: int
     started: int
+    pair_stride: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,7 @@ def plan_jobs(
     *,
     threads: bool,
     result: str | None = None,
+    pair_stride: int = -1,
 ) -> Jobs:
     """Return the jobs for an operand.
 
@@ -172,6 +177,8 @@ def plan_jobs(
     result : str, optional
         The dtype of final sums: if one job takes all rows, they start from 0 and are written in it. By default sums are
         those that others are added to.
+    pair_stride : int, optional
+        That of the `Plan`.
     """
     itemsize = np.dtype(recipe.element).itemsize
     threaded = threads and outer * rows * width > THREADED
@@ -182,9 +189,8 @@ def plan_jobs(
     finished = result is not None and shape[1] == 1
     row_stride = strides[1]
     column_stride = strides[2] if width > 1 else row_stride
-    plan = Plan(
-        strides[0], row_stride, column_stride, rows, width, lanes, SERIAL * lanes, chunk, shape[1], stripe, finished
-    )
+    sizes = (rows, width, lanes, SERIAL * lanes, chunk, shape[1], stripe)
+    plan = Plan(strides[0], row_stride, column_stride, *sizes, finished, pair_stride)
     count = outer * shape[1] * -(-width // stripe)
     a_task = count
     if threaded:

@@ -572,7 +572,7 @@ def sum_rows(x, mask, plan, first, last, out):
     """
     outer_stride, row_stride, column_stride = plan[0], plan[1], plan[2]
     rows, width, lanes, tile_rows = plan[3], plan[4], plan[5], plan[6]
-    chunk, chunks, stripe = plan[7], plan[8], plan[9]
+    chunk, chunks, stripe, pair_stride = plan[7], plan[8], plan[9], plan[11]
     stripes = (width + stripe - 1) // stripe
     stage = stage_apart(stage_of(x, out), total_of(out), lanes * stripe)
     line = LINE // stage.itemsize
@@ -593,7 +593,8 @@ def sum_rows(x, mask, plan, first, last, out):
     strange = 0
     for _ in range(first, last):
         columns = min(stripe, width - column)
-        at = o * outer_stride + c * chunk * row_stride + column * column_stride
+        at = o * outer_stride + c * chunk * row_stride
+        at += column // 2 * pair_stride if pair_stride >= 0 else column * column_stride
         left = min(chunk, rows - c * chunk)
         tile = 0
         while left > 0:
@@ -609,8 +610,8 @@ def sum_rows(x, mask, plan, first, last, out):
             second = here * columns - lane_width  # elements of the lanes' second rows, if each has a first one
             if 0 <= second <= lane_width >= line and columns <= 2 and column_stride == 1 and step == lane_width:
                 set_lanes(added, x, mask, at, lane_width, second, added)
-            elif columns == 2 and lanes > 1 and row_stride != 2 * column_stride:
-                add_pairs(x, mask, at, step, row_stride, full, lane_width, rest, left * row_stride, skip, added)
+            elif pair_stride >= 0:
+                add_pairs(x, mask, at, step, pair_stride, full, lane_width, rest, left * row_stride, skip, added)
             elif column_stride == 1:
                 add_lanes(x, mask, at, step, ONE, full, lane_width, rest, left * row_stride, skip, added)
             elif column_stride == 2:
@@ -624,7 +625,7 @@ def sum_rows(x, mask, plan, first, last, out):
                 halve(total, lane_width, columns)
             level, carried = 0, tile
             while carried & 1:
-                add_up(total, lanes_from(sums, waiting[level]), columns)
+                add_sums(total, lanes_from(sums, waiting[level]), columns)
                 level, carried = level + 1, carried >> 1
             if lanes == 1:  # they wait where they are: a copy of so many would take a tenth of the time
                 waiting[level], spare = spare, waiting[level]
@@ -642,7 +643,7 @@ def sum_rows(x, mask, plan, first, last, out):
         level += 1
         while tile >> level:
             if tile >> level & 1:
-                add_up(total, lanes_from(sums, waiting[level]), columns)
+                add_sums(total, lanes_from(sums, waiting[level]), columns)
             level += 1
         for k in range(columns):
             value = convert(total[k] + start, out)
@@ -659,7 +660,7 @@ def sum_rows(x, mask, plan, first, last, out):
 
 
 @register_jitable(forceinline=True, **INSIDE)
-def add_up(total, sums, count):
+def add_sums(total, sums, count):
     """Add `count` sums to as many totals."""
     k = 0
     while k + 8 <= count:
@@ -690,7 +691,7 @@ def halve(total, lanes, last):
     """Add the upper half of the lanes to the lower one until the `last` ones are left."""
     while lanes > last:
         lanes //= 2
-        add_up(total, lanes_from(total, lanes), lanes)
+        add_sums(total, lanes_from(total, lanes), lanes)
 
 
 @intrinsic
