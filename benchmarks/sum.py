@@ -243,7 +243,7 @@ def measure(
         "numpy": lambda: np.sum(a, **arguments),
         "dispatch": lambda: dispatch.sum(a, **arguments),
     }
-    for _ in range(kernels.SMALL_SUMS + 1 if size < 1 << 16 else 1):  # small sums ask for kernels late
+    for _ in range(kernels.SMALL_SUMS + 1 if a.nbytes < 1 << 16 else 1):  # small sums ask for kernels late
         timed["dispatch"]()
     kernels.wait()
     timed |= peers(a, arguments) if with_peers else {}

@@ -88,11 +88,14 @@ def pair_depth(count: int) -> int:
 
 
 def _has_long_rows(a: NDArray[Any], layout: Layout) -> bool:
-    """Whether what is summed over are rows of neighbours, from the first one on."""
+    """Whether what is summed over are rows of neighbours, or of elements farther apart than the second next.
+
+    They begin with the first one.
+    """
     if not layout.groups or layout.offsets[0] != 0:
         return False
     inner = layout.groups[-1]
-    return inner.reduced and inner.extent >= LONG and inner.strides[0] == a.itemsize
+    return inner.reduced and inner.extent >= LONG and inner.strides[0] != 2 * a.itemsize
 
 
 def _adds_halves_well(layout: Layout) -> bool:

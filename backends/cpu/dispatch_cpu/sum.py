@@ -25,6 +25,9 @@ Run: TypeAlias = Callable[..., Any]
 CAST = 1 << 21
 """Bytes below which arrays are cast as a whole, and stay in the cache."""
 
+ACROSS = 1 << 12
+"""Elements from which it takes longer to walk across rows than to call a kernel that does not."""
+
 WIDER = {"e": "d", "f": "d", "F": "D"}
 """In what floats are summed that something is still to be added to, by the characters of dtypes."""
 
@@ -62,7 +65,7 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
     if elements.dtype.kind in "iu" and is_best(a, elements, masked=is_masked):
         return _finishing(_by_numpy_in(elements.dtype), elements.dtype, result)
     is_alike = is_masked and _are_alike(a, where)
-    few = plan_few(a, elements, masked=is_alike)
+    few = None if not is_masked and _is_walked_across(a, elements) else plan_few(a, elements, masked=is_alike)
     if few is not None and (is_alike or not is_masked):
         if elements.dtype == result and not is_started:
             return _by_few(few, masked=is_masked) if out is None else _by_few_into(few, out, result, masked=is_masked)
@@ -120,6 +123,14 @@ def _are_alike(a: NDArray[Any], mask: Any) -> bool:
     if mask.__class__ is not np.ndarray or mask.shape != a.shape:
         return False
     return (a.flags.c_contiguous and mask.flags.c_contiguous) or (a.flags.f_contiguous and mask.flags.f_contiguous)
+
+
+def _is_walked_across(a: NDArray[Any], reduction: Reduction) -> bool:
+    """Whether a ufunc would go through columns that lie rows apart, and a kernel can read the rows."""
+    if a.ndim != 2 or a.size < ACROSS or a.flags.forc or len(reduction.axes) != 1:
+        return False
+    (axis,) = reduction.axes
+    return abs(a.strides[axis]) > abs(a.strides[1 - axis]) and plan_route(a, reduction) is not None
 
 
 def _by_few(few: FewSums, *, masked: bool) -> Run:
