@@ -32,6 +32,7 @@ OPTIONS = (
     "--tb=native",  # what pytest shows of a failure by itself it has to parse the tests for
     "--rootdir", str(SUBJECT.parent), "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:xdist",
     "-p", "no:unraisableexception",  # which collects garbage at length after every run
+    "--assert=plain",  # the kit is imported, with its assertions rewritten: there is nothing left to look for
     "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning",
 )  # fmt: skip
 
@@ -57,7 +58,9 @@ class Outcomes:
 def run_kit(tests, among=""):
     """Run tests of the kit over what is known as the backend "copy", up to the first that fails."""
     outcomes = Outcomes(tests)
-    pytest.main([*(f"{SUBJECT}::{test}" for test in tests), "-k", among, *OPTIONS], plugins=[outcomes])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # none that is installed has a part in this
+        pytest.main([*(f"{SUBJECT}::{test}" for test in tests), "-k", among, *OPTIONS], plugins=[outcomes])
     return outcomes
 
 
