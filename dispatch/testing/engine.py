@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,18 @@ def random_block(n: int, p: int, dtype: Any, seed: int = 0) -> NDArray[Any]:
 
 def uneven_matrix(rows: int, columns: int, dtype: Any, per_row: float = 5, seed: int = 0) -> sp.csr_array:
     """Return a sparse matrix whose rows have very different lengths: some none, one of them all."""
+    indices, offsets = _uneven_pattern(rows, columns, per_row, seed)
+    data = random_block(len(indices), 1, dtype, seed)[:, 0]
+    return sp.csr_array((data, indices, offsets), shape=(rows, columns), copy=True)
+
+
+@lru_cache(maxsize=16)  # many tests have the same one, and choosing it takes longer than most of them
+def _uneven_pattern(rows: int, columns: int, per_row: float, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
     rng = np.random.default_rng(seed)
     lengths = np.minimum(rng.geometric(1 / (1 + per_row), rows) - 1, columns)
     lengths[rows // 3] = columns
     indices = np.concatenate([np.sort(rng.choice(columns, length, replace=False)) for length in lengths])
-    data = random_block(len(indices), 1, dtype, seed)[:, 0]
-    return sp.csr_array((data, indices, np.r_[0, np.cumsum(lengths)]), shape=(rows, columns))
+    return indices, np.r_[0, np.cumsum(lengths)]
 
 
 class BlockEngineConformance(Conformance):
