@@ -23,8 +23,8 @@ def exact_sum(a: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> NDA
     return np.array([math.fsum(group) for group in groups.astype(np.float64).tolist()], np.float64).reshape(shape)
 
 
-def allowed_error(a: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> NDArray[np.float64]:
-    """Return how far each sum over `axis` may be from the exact one: what its additions may cost, and one rounding.
+def allowed_error(a: NDArray[Any], axis: int | tuple[int, ...] | None, exact: NDArray[Any]) -> NDArray[np.float64]:
+    """Return how far each sum over `axis` may be from the `exact` one: what its additions may cost, and one rounding.
 
     float64 has the bound of pairwise summation, which is off by at most ``log2(n) u Σ|x|`` (N. J. Higham, "The accuracy
     of floating point summation", SIAM J. Sci. Comput. 14 (1993), section 3); the constant allows for short runs that
@@ -36,7 +36,7 @@ def allowed_error(a: NDArray[Any], axis: int | tuple[int, ...] | None = None) ->
     sizes = sum_of_sizes(a, axes)
     wide = a.dtype.char in "dD"
     additions = (math.log2(count + 1) + 20) * unit_roundoff(np.float64) if wide else 16 * unit_roundoff(np.float32)
-    rounding = unit_roundoff(a.dtype) * abs(exact_sum(a, axes)) + float(np.finfo(a.dtype).smallest_subnormal)
+    rounding = unit_roundoff(a.dtype) * abs(exact) + float(np.finfo(a.dtype).smallest_subnormal)
     return np.asarray(additions * sizes + rounding)
 
 

@@ -135,7 +135,7 @@ class SumConformance(Conformance):
         if np.isfinite(elements).all() and np.isfinite(expected).all():
             sums = exact_sum(elements, axis)
             exact = sums + start
-            allowed = allowed_error(elements, axis)
+            allowed = allowed_error(elements, axis, sums)
             if initial != 0:  # which is added last, and rounds once more
                 allowed = allowed + unit_roundoff(dtype) * abs(exact)
             found = np.asarray(actual, exact.dtype).reshape(exact.shape)
