@@ -7,11 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numba
 import pytest
 from dispatch_cpu import compilation, kernels
 from dispatch_cpu.recipes import RECIPES, Key, all_keys, parse_key
+from dispatch_cpu.sum_kernels import sum_short_rows
 
 START = compilation.start
 KEY = Key("sum_rows", RECIPES["f4"], "f4", masked=False)
@@ -227,6 +229,29 @@ def test_a_program_may_end_while_its_kernel_is_compiled_and_the_next_one_has_it(
         **folder,
     )
     assert (loaded.stdout.split(), loaded.stderr) == (["True", "True"], "")
+
+
+def test_what_was_compiled_of_earlier_sources_is_removed_before_it_is_written_over():
+    compilation.compile_kernels([parse_key("sum_short_rows:i8:i8:i8:i8:plain")])
+    folder, index = Path(sum_short_rows.stats.cache_path), sum_short_rows._cache._cache_file._index_name
+    kept = set(folder.glob(index.replace("nbi", "*nbc")))
+    stale = folder / index.replace("nbi", "999.nbc")
+    stale.touch()
+    compilation.remove_stale()
+    assert kept
+    assert set(folder.glob(index.replace("nbi", "*nbc"))) == kept
+
+
+def test_a_kernel_of_other_dtypes_is_not_called(monkeypatch):
+    class Other:
+        overloads = {}
+
+        def compile(self, types):
+            pass
+
+    monkeypatch.setattr("dispatch_cpu.sum_kernels.sum_rows", Other())
+    with pytest.raises(RuntimeError, match="Numba loaded sum_rows for other dtypes than it was asked for"):
+        kernels.call_once(KEY)
 
 
 def test_without_a_cache_folder_numpy_serves(tmp_path):

@@ -70,6 +70,22 @@ def only_compiler() -> Iterator[None]:
             os.close(lock)
 
 
+def remove_stale() -> None:
+    """Remove what Numba has kept of earlier sources, and would overwrite.
+
+    It names a file in its index before it writes it: a process that looks at that moment would load a kernel of an
+    earlier source, or of other dtypes.
+    """
+    from dispatch_cpu import few_kernels, sum_kernels
+
+    for function in (sum_kernels.sum_rows, sum_kernels.sum_short_rows, few_kernels.reduce):
+        kept = function._cache._cache_file
+        valid = set(kept._load_index().values())
+        for path in Path(function.stats.cache_path).glob(kept._index_name.removesuffix("nbi") + "*.nbc"):
+            if path.name not in valid:
+                path.unlink(missing_ok=True)
+
+
 def compile_kernels(keys: Iterable[Key]) -> None:
     """Compile kernels, as far as they are not on disk and the processor can run them, and keep them there."""
     from dispatch_cpu import kernels
@@ -84,6 +100,7 @@ def main(arguments: list[str]) -> None:
     names = [name for name in arguments if name != "--locked"]
     keys = list(map(parse_key, names)) if names else all_keys()
     with contextlib.nullcontext() if "--locked" in arguments else only_compiler():
+        remove_stale()
         compile_kernels(keys)
 
 

@@ -198,8 +198,12 @@ def _loaded(key: Key) -> tuple[Any, tuple[Any, ...]]:
     mask = np.zeros(2, np.bool_) if key.masked else None
     plan = np.array([1, 1, 1, 2, 1, 1, 16, 16, 1, 1, 1, -1])
     arguments = (np.zeros(2, key.recipe.element), mask, plan, 0, 1, np.empty(1, key.result))
+    types = tuple(map(numba.typeof, arguments))
+    kernel.compile(types)
+    if types not in kernel.overloads:  # another process writes what this one reads
+        raise RuntimeError(f"Numba loaded {key.name} for other dtypes than it was asked for")
     kernel(*arguments)
-    return kernel, tuple(map(numba.typeof, arguments))
+    return kernel, types
 
 
 # A process forks when nothing is being loaded: in the child, imports that its parent was in the middle of would never
