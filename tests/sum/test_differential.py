@@ -1,5 +1,8 @@
 """`dispatch.sum` against `numpy.sum`: all arguments, dtypes and layouts, served by NumPy and by compiled kernels."""
 
+import ctypes
+import itertools
+import mmap
 import sys
 
 import numpy as np
@@ -144,6 +147,32 @@ def test_columns_that_are_apart_are_read_where_they_are(compiled, nothing_is_sma
         check_order(x, {"axis": axis})
 
 
+UNEVEN = np.random.default_rng(8).standard_normal(60_000) * 10.0 ** np.random.default_rng(9).integers(-6, 6, 60_000)
+MARKS = UNEVEN[:4000].reshape(20, 200) > 0
+SHIFTED = np.frombuffer(b"." + UNEVEN.astype("f").tobytes(), np.uint8)[1:].view("f")
+RNG = np.random.default_rng(0)
+SLAB = (RNG.standard_normal((17, 1156, 40)) * 10.0 ** RNG.integers(-3, 3, (17, 1156, 40))).astype("e")
+
+
+@pytest.mark.parametrize(
+    ("a", "arguments"),
+    [
+        (UNEVEN[:864].view("D").reshape(3, 72, 2).transpose(1, 2, 0), {"axis": 0, "where": np.ones((2, 3), bool)}),
+        (
+            np.resize(UNEVEN, (200, 144, 20)).transpose(1, 2, 0),
+            {"axis": 0, "where": MARKS},
+        ),
+        (UNEVEN.astype(">f8").reshape(60, 1000)[:, ::-1], {"axis": 1}),
+        (SHIFTED.reshape(60, 1000)[:, ::-1], {"axis": 1, "dtype": "d"}),
+        (SHIFTED.view("F")[::-1], {"dtype": "D"}),
+        (SLAB, {"axis": (0, 2)}),
+    ],
+    ids=["masked-complex", "masked-rows", "swapped", "unaligned", "unaligned-complex", "float16"],
+)
+def test_arrays_that_are_copied_are_added_in_the_same_order(compiled, a, arguments):
+    check_order(a, arguments)
+
+
 @pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
 @settings(FIXTURES, max_examples=300)
 @given(data=st.data())
@@ -227,6 +256,44 @@ def test_nothing_is_read_beyond_the_last_element(compiled, dtype, columns, monke
         sums = [dispatch.sum(a), dispatch.sum(a, axis=0)[-1], dispatch.sum(rows[:, :length], axis=1)[0]]
         np.testing.assert_array_equal(sums, expected)
         assert dispatch.sum(a, where=marks[:length]) == expected[0]
+
+
+@pytest.fixture(scope="module")
+def edge():
+    """Memory between two pages that nobody may touch: a program that reads there is killed."""
+    memory = mmap.mmap(-1, 66 * mmap.PAGESIZE)
+    first = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    protect = ctypes.CDLL(None).mprotect
+    protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    for page in (0, 65):
+        assert protect(first + page * mmap.PAGESIZE, mmap.PAGESIZE, 0) == 0
+    return np.frombuffer(memory, np.uint8)[mmap.PAGESIZE : -mmap.PAGESIZE]
+
+
+LENGTHS = [257, 4095, *range(4097, 4106), 4113, 4129, 4160, 4352, 4355, 8193]
+"""Sums that end in a part of a tile, of a group of rows and of a vector."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no mprotect")
+@pytest.mark.parametrize("dtype", ["f", "d", "e", "F", "D", ">f4", ">c16", "b", "H", "i", "l", "?"])
+def test_no_page_behind_or_before_an_array_is_touched(compiled, nothing_is_small, edge, dtype):
+    size = np.dtype(dtype).itemsize
+    for step, columns, n in itertools.product([1, 2, 3], [1, 2, 5, 300], LENGTHS):
+        rows = n // columns + 1
+        extent = ((rows * columns - 1) * step + 1) * size
+        if extent > edge.size - size:
+            continue
+        for start in (edge.size - extent, 0):
+            elements = edge[start : start + extent].view(np.uint8)
+            a = np.ndarray((rows, columns), dtype, elements, strides=(columns * step * size, step * size))
+            a[...] = 1
+            wide = {"dtype": "d"} if dtype == "e" else {}
+            for axis, expected in ((0, rows), (1, columns), (None, a.size)):
+                assert (dispatch.sum(a, axis=axis, **wide) == expected).all()
+            if start == 0 and extent + a.size < edge.size:
+                marks = edge[edge.size - a.size :].view(bool).reshape(a.shape)
+                marks[...] = True
+                assert dispatch.sum(a, where=marks, **wide) == a.size
 
 
 @pytest.mark.parametrize("dtype", ["f", "d"])

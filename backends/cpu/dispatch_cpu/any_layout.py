@@ -173,7 +173,8 @@ def _pack(
     if mask is None and x.dtype == dtype and x.dtype.isnative and x.flags.c_contiguous and x.flags.aligned:
         return x
     if mask is not None and x.dtype.newbyteorder("=") == native:
-        return np.where(mask, x, np.array(neutral(dtype), native))  # three times as fast as a copy under the mask
+        # Three times as fast as a copy under the mask; but what it returns has the order of what it is given.
+        return np.ascontiguousarray(np.where(mask, x, np.array(neutral(dtype), native)))
     packed = np.empty(x.shape, native) if buffer is None else buffer[: len(x)]
     if mask is None:
         np.copyto(packed, x, casting="unsafe")

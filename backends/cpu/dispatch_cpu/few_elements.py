@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dispatch.reduction import Reduction
 from dispatch_cpu import kernels, recipes, row_sums, summation
+from dispatch_cpu.recipes import Recipe
 from dispatch_cpu.signals import signal
 
 MOST = 1 << 16
@@ -210,30 +211,31 @@ def _reshaped(given: tuple[int, ...], shape: tuple[int, ...]) -> list[Change]:
     return [] if given == shape else [methodcaller("reshape", shape)]
 
 
-def sum_by_numpy(layout: str, chars: str, x: NDArray[Any]) -> Any:
-    """Return what the ufunc returns, by NumPy."""
+def sum_by_numpy(layout: str, chars: str, x: NDArray[Any], recipe: Recipe | None = None) -> Any:
+    """Return what the ufunc returns, by NumPy; the recipe is that of a first pass whose sums are kept in double."""
+    recipe = recipe or recipes.few_recipe(chars)
+    wide = "D" if chars[0] in "FD" else "d"
     if layout == recipes.BLOCK:
-        wide = "D" if chars[0] in "FD" else "d"
-        return sum_by_numpy(recipes.ALL, wide + chars[1], sum_by_numpy(recipes.ROWS, chars[0] + wide, x))
+        sums = sum_by_numpy(recipes.ROWS, chars[0] + wide, x, recipe)
+        return sum_by_numpy(recipes.ALL, wide + chars[1], sums)
     if layout == recipes.SLABS:
         rows, outer, inner = x.shape
-        wide = "D" if chars[0] in "FD" else "d"
         if inner > summation.LANES:
-            sums = sum_by_numpy(recipes.ROWS, chars[0] + wide, x.reshape(-1, inner)).reshape(rows, outer)
+            sums = sum_by_numpy(recipes.ROWS, chars[0] + wide, x.reshape(-1, inner), recipe).reshape(rows, outer)
             return sum_by_numpy(recipes.COLUMNS, wide + chars[1], sums)
-        sums = sum_by_numpy(recipes.COLUMNS, chars[0] + wide, x.reshape(rows, -1)).reshape(outer, inner)
+        sums = sum_by_numpy(recipes.COLUMNS, chars[0] + wide, x.reshape(rows, -1), recipe).reshape(outer, inner)
         return sum_by_numpy(recipes.ROWS, wide + chars[1], sums)
     if layout in (recipes.ROWS, recipes.CUBES) and len(x) > 1 and x.size > 2 * PIECE:
         pieces = np.array_split(x, min(x.size // PIECE, len(x)))
-        return np.concatenate([sum_by_numpy(layout, chars, piece) for piece in pieces])
+        return np.concatenate([sum_by_numpy(layout, chars, piece, recipe) for piece in pieces])
     if layout in (recipes.ALL, recipes.ROWS):
         x = x[..., None]
     if layout in (recipes.ALL, recipes.COLUMNS):
         x = x[None]
     outer, rows, columns = x.shape
-    x = np.ascontiguousarray(x if x.strides[1] >= 0 else x[:, ::-1], x.dtype.newbyteorder("="))
+    is_copied = not (x.dtype.isnative and x.flags.aligned)  # for the ufunc, which begins at the other end otherwise
+    x = np.ascontiguousarray(x if is_copied or x.strides[1] >= 0 else x[:, ::-1], x.dtype.newbyteorder("="))
     parts = x.view(x.real.dtype).reshape(outer, rows, -1)
-    recipe = recipes.few_recipe(chars)
     sums = summation.sum_rows(parts, np.dtype(recipe.stage), np.dtype(recipe.total)) + 0.0
     if not np.isfinite(sums).all():
         signal(sums, x)

@@ -110,7 +110,7 @@ def add_up(told, at, x, mask, out, outer, rows, columns, outer_step, row_step):
         lanes *= 2
     column_stride = 1 if width > 1 else row_stride
     stripe = width if lanes > 1 else min(width, most_columns)
-    pair_stride = row_stride if width == 2 and row_stride != 2 else -1
+    pair_stride = row_stride if columns == 1 and parts == 2 and row_stride != 2 else -1
     strides, sizes = (outer_stride, row_stride, column_stride), (rows, width, lanes, serial * lanes, rows, 1, stripe)
     plan = (*strides, *sizes, 1, pair_stride)
     kernel, jobs = told[at + 3], outer * ((width + stripe - 1) // stripe)

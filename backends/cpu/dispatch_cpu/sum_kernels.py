@@ -68,7 +68,7 @@ def _data(context, builder, kind, array):
 
 
 def _nothing(dtype, *arguments):
-    """Return what an intrinsic returns that makes an array of no elements, for which no memory is asked."""
+    """Return what an intrinsic returns that makes an array of no elements: nothing of it is right but its dtype."""
     kind = numba.types.Array(dtype, 1, "C")
     return kind(*arguments), lambda context, *_: ir.Constant(context.get_value_type(kind), None)
 
@@ -227,8 +227,8 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
     """Add to ``stage[lane + l]`` the elements ``x[at + r * step + l * stride]`` for the next lanes, in vectors.
 
     A vector has 64 bytes of lanes. There are as many rows and vectors as `rows` and `vectors` are long. For the stride
-    see `place`; what lies between every second element or pair is read with them. Unless `far` is None, the memory that
-    many elements further on is fetched. `fresh` lanes start anew.
+    see `place`; what lies between every second element, or every second pair, is read with them. Unless
+    `far` is None, the memory that many elements further on is fetched. `fresh` lanes start anew.
     """
     is_apart = not isinstance(stride, numba.types.BaseTuple)
     in_pairs = not is_apart and isinstance(stride[0], numba.types.BaseTuple)
@@ -403,7 +403,7 @@ def fetch(typing_context, array, at):
 
 @register_jitable(**INSIDE)
 def whole_lines(n):
-    """Return `n` lanes or a few more, which end with a line of the cache."""
+    """Return `n` or a few more, so that lanes begin at a line of the cache after as many others."""
     return (n + LINE - 1) // LINE * LINE
 
 
@@ -575,7 +575,6 @@ def sum_rows(x, mask, plan, first, last, out):
     chunk, chunks, stripe, pair_stride = plan[7], plan[8], plan[9], plan[11]
     stripes = (width + stripe - 1) // stripe
     stage = stage_apart(stage_of(x, out), total_of(out), lanes * stripe)
-    line = LINE // stage.itemsize
     start = convert(0, total_of(out)) if plan[10] else neutral(total_of(out))
     depth = 1
     while tile_rows << depth - 1 < min(chunk, rows):
@@ -585,6 +584,7 @@ def sum_rows(x, mask, plan, first, last, out):
     for level in range(depth):
         waiting[level] = whole_lines(lanes * stripe) + level * whole_lines(stripe)
     sums = lanes_of(total_of(out), waiting[depth - 1] + whole_lines(stripe))
+    line = LINE // added_in(stage, sums).itemsize
     column = first % stripes * stripe
     c = first // stripes % chunks
     o = first // stripes // chunks

@@ -50,7 +50,10 @@ def lanes(width: int) -> int:
 
 @np.errstate(all="ignore")
 def sum_rows(x: NDArray[Any], stage: np.dtype[Any], accumulator: np.dtype[Any]) -> NDArray[Any]:
-    """Return the sums of the rows of floats `x`, (outer, rows, width), as (outer, width) in the accumulator's dtype."""
+    """Return the sums of the rows of floats, (outer, rows, width), as (outer, width) in the accumulator's dtype.
+
+    `x` is C-contiguous: NumPy adds neighbours in an order of its own.
+    """
     outer, rows, width = x.shape
     count = lanes(width)
     if rows == 0:
