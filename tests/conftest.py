@@ -38,13 +38,18 @@ def _installed_packages_are_read_once():
 
 @pytest.fixture(autouse=True)
 def _clean_process(monkeypatch):
-    for name in [name for name in os.environ if name.startswith("DISPATCH_") and name not in KEPT]:
-        monkeypatch.delenv(name)
+    forget_settings(monkeypatch)
     dispatch.refresh()
     yield
     dispatch.set_default(None)
     monkeypatch.undo()
     dispatch.refresh()
+
+
+def forget_settings(monkeypatch):
+    """Unset what decides anything."""
+    for name in [name for name in os.environ if name.startswith("DISPATCH_") and name not in KEPT]:
+        monkeypatch.delenv(name)
 
 
 KEPT = {"DISPATCH_CACHE_DIR", "DISPATCH_CALIBRATE", "DISPATCH_TEST_DATA"}

@@ -284,8 +284,8 @@ def test_no_page_behind_or_before_an_array_is_touched(compiled, nothing_is_small
         if extent > edge.size - size:
             continue
         for start in (edge.size - extent, 0):
-            elements = edge[start : start + extent].view(np.uint8)
-            a = np.ndarray((rows, columns), dtype, elements, strides=(columns * step * size, step * size))
+            memory = edge[start : start + extent]
+            a = np.ndarray((rows, columns), dtype, memory, strides=(columns * step * size, step * size))
             a[...] = 1
             wide = {"dtype": "d"} if dtype == "e" else {}
             for axis, expected in ((0, rows), (1, columns), (None, a.size)):

@@ -65,14 +65,15 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
     if elements.dtype.kind in "iu" and is_best(a, elements, masked=is_masked):
         return _finishing(_by_numpy_in(elements.dtype), elements.dtype, result)
     is_alike = is_masked and _are_alike(a, where)
-    few = None if not is_masked and _is_walked_across(a, elements) else plan_few(a, elements, masked=is_alike)
+    route = plan_route(a, elements) if not is_masked and _is_walked_across(a, elements) else None
+    few = None if route is not None else plan_few(a, elements, masked=is_alike)
     if few is not None and (is_alike or not is_masked):
         if elements.dtype == result and not is_started:
             return _by_few(few, masked=is_masked) if out is None else _by_few_into(few, out, result, masked=is_masked)
         return _finishing(_by_few(few, masked=is_masked), elements.dtype, result)
     if few is not None and elements.where.shape == a.shape:
         add = _by_few_where(few, NOTHING[a.dtype.char], in_columns=a.flags.fnc)
-    elif (route := plan_route(a, elements)) is not None:
+    elif (route := route or plan_route(a, elements)) is not None:
         add = _by_kernel(route)
     elif elements.dtype.kind in "iu" and not is_masked and a.dtype.kind in "biu":
         add = _by_numpy_in(elements.dtype)  # swapped bytes, say: NumPy is exact, and nothing is gained by a copy
@@ -126,11 +127,11 @@ def _are_alike(a: NDArray[Any], mask: Any) -> bool:
 
 
 def _is_walked_across(a: NDArray[Any], reduction: Reduction) -> bool:
-    """Whether a ufunc would go through columns that lie rows apart, and a kernel can read the rows."""
+    """Whether a ufunc would go through columns of elements that lie rows apart."""
     if a.ndim != 2 or a.size < ACROSS or a.flags.forc or len(reduction.axes) != 1:
         return False
     (axis,) = reduction.axes
-    return abs(a.strides[axis]) > abs(a.strides[1 - axis]) and plan_route(a, reduction) is not None
+    return abs(a.strides[axis]) > abs(a.strides[1 - axis])
 
 
 def _by_few(few: FewSums, *, masked: bool) -> Run:

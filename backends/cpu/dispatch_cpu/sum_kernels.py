@@ -630,9 +630,9 @@ def sum_rows(x, mask, plan, first, last, out):
             if lanes == 1:  # they wait where they are: a copy of so many would take a tenth of the time
                 waiting[level], spare = spare, waiting[level]
             else:
-                place = lanes_from(sums, waiting[level])
+                kept = lanes_from(sums, waiting[level])
                 for k in range(columns):
-                    place[k] = total[k]
+                    kept[k] = total[k]
             at += tile_rows * row_stride
             left -= here
             tile += 1
@@ -699,16 +699,13 @@ def add_eight(typing_context, total):
     """Return the sum of the first eight lanes, of 8 bytes each, by halves."""
 
     def generate(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        data = _data(context, builder, total, arguments[0])
         element = context.get_value_type(total.dtype)
         add = builder.fadd if isinstance(total.dtype, numba.types.Float) else builder.add
         value = builder.load(builder.bitcast(data, ir.VectorType(element, 8).as_pointer()), align=LINE)
         for length in (4, 2, 1):
-            halves = (
-                builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(ir.IntType(32), length), list(lanes)))
-                for lanes in (range(length), range(length, 2 * length))
-            )
-            value = add(*halves)
+            lower, upper = range(length), range(length, 2 * length)
+            value = add(_chosen(builder, value, value, lower), _chosen(builder, value, value, upper))
         return builder.extract_element(value, ir.IntType(32)(0))
 
     return total.dtype(total), generate
@@ -869,28 +866,20 @@ def store_fours(typing_context, x, start, out, first, streamed):
     """
 
     def generate(context, builder, signature, arguments):
-        source, target = (
-            context.make_array(kind)(context, builder, array).data
-            for kind, array in ((x, arguments[0]), (out, arguments[2]))
-        )
+        source, target = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, x), (2, out)))
         length = LINE * 8 // out.dtype.bitwidth
         element, written = (context.get_value_type(array.dtype) for array in (x, out))
-        sums, total = ir.VectorType(written, length), ir.VectorType(ir.DoubleType(), length)
+        sums, wide = ir.VectorType(written, length), numba.float64
         at = builder.mul(arguments[3], ir.IntType(64)(4))
         pointer = builder.bitcast(builder.gep(source, [at]), ir.VectorType(element, 4 * length).as_pointer())
         fours = builder.load(pointer, align=x.dtype.bitwidth // 8)
 
-        def chosen(value, lanes):
-            return builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(ir.IntType(32), length), list(lanes)))
-
         def column(number):
-            part = chosen(fours, range(number, 4 * length, 4))
-            return part if part.type == total else builder.fpext(part, total)
+            return _converted(builder, _chosen(builder, fours, fours, range(number, 4 * length, 4)), x.dtype, wide)
 
         even, odd = (builder.fadd(column(number), column(number + 2)) for number in (0, 1))
-        from_start = builder.insert_element(ir.Constant(total, ir.Undefined), arguments[1], ir.IntType(32)(0))
-        value = builder.fadd(builder.fadd(even, odd), chosen(from_start, [0] * length))
-        value = value if sums == total else builder.fptrunc(value, sums)
+        value = builder.fadd(builder.fadd(even, odd), _repeated(builder, arguments[1], length))
+        value = _converted(builder, value, wide, out.dtype)
         store = builder.store(
             value, builder.bitcast(builder.gep(target, [arguments[3]]), sums.as_pointer()), align=LINE
         )
