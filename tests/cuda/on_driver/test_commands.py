@@ -65,6 +65,7 @@ def asked():
             except Exception as error:  # noqa: BLE001 - raised below
                 errors.append(error)
 
+        gc.collect()  # what earlier tests left in cycles goes back now, not meanwhile
         LOG.write_text("")
         thread = threading.Thread(target=watched)
         thread.start()
@@ -159,7 +160,7 @@ def test_a_device_that_fails_is_given_up(monkeypatch, asked, command):
     monkeypatch.delenv("DRIVER_FAILS")
     lines = asked(call)
     assert lines
-    assert all(line.endswith("on device 1") for line in lines)
+    assert [line for line in lines if not line.endswith("on device 1")] == []
 
 
 @pytest.mark.parametrize("command", ["load", "alloc", "launch", "send", "fetch"])
