@@ -4,6 +4,7 @@ import ctypes
 import itertools
 import mmap
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -97,6 +98,9 @@ CUBES = [(7, 33, 5), (3, 20, 300), (30, 4, 2), (4, 5, 6, 7)]
 SHAPES = st.sampled_from([*VECTORS, *MATRICES, *CUBES])
 
 
+SLICES = [slice(None), slice(None), slice(1, None), slice(None, None, 2), slice(None, None, -1)]
+
+
 CAST = [("e", "f"), ("e", "d"), ("l", "d")]
 SWAPPED = [(np.dtype(char).newbyteorder("S").str, None) for char in "fdFD"]
 
@@ -112,7 +116,7 @@ def test_kernels_and_numpy_add_in_the_same_order(compiled, nothing_is_small, dty
     else:
         a = (rng.standard_normal(shape) * (2.0**60 if dtype == "l" else 1)).astype(dtype)
     a = a.transpose(data.draw(st.permutations(range(a.ndim))))
-    a = a[tuple(slice(None, None, data.draw(st.sampled_from([1, 1, 2, -1]))) for _ in shape)]
+    a = a[tuple(data.draw(st.sampled_from(SLICES)) for _ in shape)]
     arguments = {"axis": data.draw(axes_of(a)), "dtype": operation}
     if a.dtype.kind == "f" and data.draw(st.booleans()):
         arguments["where"] = rng.random(a.shape) < 0.5
@@ -130,10 +134,11 @@ def check_order(a, arguments):
 
 
 @pytest.mark.parametrize("dtype", ["f", "d", "F", "D"])
-def test_wide_rows_are_added_in_that_order_too_in_stripes_and_chunks(compiled, dtype):
+def test_wide_rows_are_added_in_that_order_too_in_stripes_and_chunks(compiled, dtype, monkeypatch):
+    monkeypatch.setattr(row_sums, "THREADED", 1 << 22)
     a = np.random.default_rng(6).standard_normal((350, 24_602)).astype(dtype.lower())
     a = a.view(dtype) if dtype in "FD" else a[:, :12_301]
-    assert a[:, 1:].size > row_sums.THREADED
+    assert a[:, 1:].nbytes > row_sums.THREADED
     for part in (a, a[:, 1:], a[:, ::2], a[:, ::3]):
         check_order(part, {"axis": 0})
 
@@ -183,12 +188,16 @@ def test_few_elements_served_by_kernels(compiled, data):
 
 LONG = [(2,), (3,), (16,), (17,), (129,), (181,), (255,), (257,), (509,), (512,), (2049,), (4097,), (20_000,)]
 FEW_SHAPES = {
-    recipes.ALL: LONG,
-    recipes.ROWS: [(70, 4), (5, 17), (4, 181), (3, 300), (2, 512), (1, 40), (300, 260)],
-    recipes.COLUMNS: [(40, 3), (33, 5), (20, 1100), (1, 7), (300, 1)],
-    recipes.CUBES: [(2, 33, 5), (4, 5, 40), (3, 1, 7), (5, 300, 1), (31, 60, 40)],
-    recipes.SLABS: [(2, 33, 5), (70, 5, 40), (3, 1, 7), (5, 4, 300), (40, 1, 257)],
-    recipes.BLOCK: [(2, 3), (300, 17), (3, 4500), (1, 40), (40, 1)],
+    "R": LONG,
+    "RKK": [(2, 33, 5), (40, 5, 4), (17, 30, 40), (3, 1, 7), (300, 5, 1), (20, 3, 300)],
+    "KKR": [(2, 33, 5), (40, 5, 4), (3, 7, 181), (3, 1, 600), (1, 20, 17), (20, 18, 100)],
+    "KRR": [(2, 33, 5), (40, 5, 4), (3, 1, 7), (3, 7, 181), (5, 300, 1)],
+    "RRK": [(2, 33, 5), (40, 5, 4), (3, 1, 7), (5, 300, 1), (4, 20, 300)],
+    "KR": [(70, 4), (5, 17), (4, 181), (3, 300), (2, 512), (1, 40), (300, 260)],
+    "RK": [(40, 3), (33, 5), (20, 1100), (1, 7), (300, 1)],
+    "KRK": [(2, 33, 5), (4, 5, 40), (3, 1, 7), (5, 300, 1), (31, 60, 40)],
+    "RKR": [(2, 33, 5), (70, 5, 40), (3, 1, 7), (5, 4, 300), (40, 1, 257)],
+    "RR": [(2, 3), (300, 17), (3, 4500), (1, 40), (40, 1)],
 }
 
 
@@ -200,13 +209,63 @@ def test_kernels_for_few_floats_add_in_the_same_order(compiled, layout, chars):
     for shape in FEW_SHAPES[layout]:
         a = (rng.standard_normal((*shape, 2)) @ [1, 1j if chars[0] in "FD" else 0]).astype(chars[0], copy=False)
         views = [a]
-        if layout in (recipes.ALL, recipes.ROWS, recipes.BLOCK):
-            views += [a[..., ::-1], a[::-1, ...], a[..., ::2], a[..., ::3], np.broadcast_to(a[..., :1], a.shape), a.T]
-        for x in views:
+        views += [a[..., ::-1], a[::-1, ...], a[..., ::2], a[..., ::3], np.broadcast_to(a[..., :1], a.shape), a.T]
+        if a.ndim > 1:
+            views += [a[:, 1:], a[:, ::-1], a[1:, ..., 1:], np.swapaxes(a, 0, 1)[::2]]
+        for x in filter(np.size, views):
             np.testing.assert_array_equal(kernel(x), few_elements.sum_by_numpy(layout, chars, x))
         mask = rng.random(shape) < 0.5
         masked = np.where(mask, a, few_elements.NOTHING[chars[0]])
         np.testing.assert_array_equal(under_mask(a, mask), few_elements.sum_by_numpy(layout, chars, masked))
+
+
+@pytest.mark.parametrize("dtype", "efdFD")
+@pytest.mark.parametrize("value", ["largest", "infinite", "NaN"])
+def test_no_warning_is_given_but_numpys(compiled, dtype, value):
+    number = {"largest": np.finfo(dtype).max, "infinite": np.inf, "NaN": np.nan}[value]
+    for shape, axis in (((100,), None), ((4, 100), 1), ((40, 3), 0), ((20, 300), 0), ((3, 20, 300), 1), ((9000, 4), 1)):
+        for a in (np.full(shape, number, dtype), np.full((*shape[:-1], 2 * shape[-1]), number, dtype)[..., ::2]):
+            with warnings.catch_warnings(record=True) as given:
+                warnings.simplefilter("always")
+                np.sum(a, axis)
+                texts = {str(warning.message) for warning in given}
+                given.clear()
+                dispatch.sum(a, axis)
+                assert {str(warning.message) for warning in given} == texts
+
+
+@pytest.fixture
+def poisoned():
+    """Memory that is allocated holds large numbers until it is written."""
+    mallopt, perturb = getattr(ctypes.CDLL(None), "mallopt", None), -6
+    if mallopt is None:
+        pytest.skip("needs glibc")
+    mallopt(perturb, 128)  # what is allocated are bytes of 127
+    yield
+    mallopt(perturb, 0)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", "efdFD")
+def test_no_memory_is_read_before_it_is_written(compiled, poisoned, dtype):
+    for shape in [
+        (30,),
+        (5000,),
+        (5, 40),
+        (40, 5),
+        (3, 40),
+        (300, 20),
+        (3, 4, 5),
+        (7, 33, 5),
+        (300, 5, 3),
+        (3, 7, 181),
+    ]:
+        ones = np.ones(shape, dtype)
+        for slices in itertools.product([slice(None), slice(1, None), slice(None, None, 3)], repeat=len(shape)):
+            a = ones[slices]
+            for axes in itertools.chain.from_iterable(itertools.combinations(range(a.ndim), n) for n in (1, 2, 3)):
+                for where in (True, np.ones(a.shape, bool)):
+                    np.testing.assert_array_equal(dispatch.sum(a, axes, where=where), np.sum(a, axes, dtype))
 
 
 def test_sums_of_float16_are_rounded_once(compiled):
@@ -219,7 +278,7 @@ def test_sums_of_float16_are_rounded_once(compiled):
 
 
 def test_sums_are_nan_where_there_is_no_memory_for_the_partial_ones(compiled, monkeypatch):
-    kernel, errors = kernels.find(*recipes.few_key(recipes.SLABS, "dd")), []
+    kernel, errors = kernels.find(*recipes.few_key("RKR", "dd")), []
     monkeypatch.setattr(sys, "unraisablehook", lambda error: errors.append(error.exc_type))
     assert np.isnan(kernel(np.broadcast_to(1.0, (1 << 45, 1, 300)))).all()
     assert errors == [MemoryError]
@@ -278,14 +337,14 @@ LENGTHS = [257, 4095, *range(4097, 4106), 4113, 4129, 4160, 4352, 4355, 8193]
 @pytest.mark.parametrize("dtype", ["f", "d", "e", "F", "D", ">f4", ">c16", "b", "H", "i", "l", "?"])
 def test_no_page_behind_or_before_an_array_is_touched(compiled, nothing_is_small, edge, dtype):
     size = np.dtype(dtype).itemsize
-    for step, columns, n in itertools.product([1, 2, 3], [1, 2, 5, 300], LENGTHS):
-        rows = n // columns + 1
-        extent = ((rows * columns - 1) * step + 1) * size
+    for (step, gap), columns, n in itertools.product([(1, 0), (2, 0), (3, 0), (1, 3), (3, 1)], [1, 2, 5, 300], LENGTHS):
+        rows, pitch = n // columns + 1, (columns + gap) * step
+        extent = ((rows - 1) * pitch + (columns - 1) * step + 1) * size
         if extent > edge.size - size:
             continue
         for start in (edge.size - extent, 0):
             memory = edge[start : start + extent]
-            a = np.ndarray((rows, columns), dtype, memory, strides=(columns * step * size, step * size))
+            a = np.ndarray((rows, columns), dtype, memory, strides=(pitch * size, step * size))
             a[...] = 1
             wide = {"dtype": "d"} if dtype == "e" else {}
             for axis, expected in ((0, rows), (1, columns), (None, a.size)):

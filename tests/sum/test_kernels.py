@@ -212,8 +212,8 @@ def run(code, **environment):
 ASK = """
 import threading, warnings, numpy as np, dispatch
 from dispatch_cpu import kernels
-from dispatch_cpu.recipes import ALL, few_key
-F32 = few_key(ALL, 'ff')
+from dispatch_cpu.recipes import few_key
+F32 = few_key("R", 'ff')
 a = np.arange(3000, dtype=np.float32)
 filters = list(warnings.filters)
 first = dispatch.sum(a)

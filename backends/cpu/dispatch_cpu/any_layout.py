@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dispatch.reduction import Reduction
 from dispatch_cpu import kernels, recipes, row_sums, summation
-from dispatch_cpu.in_place import can_read, is_parallel, plan_in_place
+from dispatch_cpu.in_place import can_read, first_pass, is_parallel, plan_in_place
 from dispatch_cpu.memory_views import view
 from dispatch_cpu.parallel import run_over_rows
 
@@ -39,21 +39,18 @@ def raw_sums(a: NDArray[Any], reduction: Reduction) -> NDArray[Any]:
     if not any(reduced):  # every axis that is summed over repeats the same elements: the sum is a multiple
         return _pack(elements, mask, dtype).astype(_total(dtype))
     while True:
-        # The innermost reduced group is summed; what is kept inside it are columns.
-        rows = len(reduced) - 1 - reduced[::-1].index(True)
-        inner = rows == len(reduced) - 1
-        others = [group for group in range(len(reduced)) if group != rows and (inner or group < len(reduced) - 1)]
-        order = [*others, rows] if inner else [*others, rows, len(reduced) - 1]
+        others, rows, columns = first_pass(elements.shape, reduced)
+        order = [*others, rows] if columns is None else [*others, rows, columns]
         elements = elements.transpose(order)
         mask = None if mask is None else mask.transpose(order)
-        if inner:
+        if columns is None:
             elements = elements[..., None]
             mask = None if mask is None else mask[..., None]
         sums = _sum_rows(elements, mask, dtype)
-        reduced = [reduced[group] for group in others] + ([] if inner else [False])
+        reduced = [reduced[group] for group in order if group != rows]
         if not any(reduced):
             return sums
-        elements, mask, dtype = sums[..., 0] if inner else sums, None, sums.dtype
+        elements, mask, dtype = sums[..., 0] if columns is None else sums, None, sums.dtype
 
 
 def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -118,12 +115,11 @@ def _run_over_rows(take: Callable[[int, int], None], rows: int, chunk: int, *, t
 
 def _sum_in_place(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[Any]) -> NDArray[Any] | None:
     """Return the sums by a kernel that reads `x` where it is; None if dtype, strides or alignment do not allow it."""
-    if not x.flags.aligned or x.ndim > 3 or not can_read(x.dtype, dtype):
+    if not x.flags.aligned or not can_read(x.dtype, dtype):
         return None
-    extents, steps = (1,) * (3 - x.ndim) + x.shape, (0,) * (3 - x.ndim) + x.strides
     if mask is not None and not is_parallel(mask, x):
         return None
-    jobs = plan_in_place(extents, steps, x.dtype, dtype)
+    jobs = plan_in_place(x.shape, x.strides, x.dtype, dtype)
     kernel = None if jobs is None else jobs.find_kernel(masked=mask is not None)
     if jobs is None or kernel is None:
         return None

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from operator import attrgetter, methodcaller
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dispatch.reduction import Reduction
-from dispatch_cpu import kernels, recipes, row_sums, summation
-from dispatch_cpu.recipes import Recipe
-from dispatch_cpu.signals import signal
+from dispatch_cpu import kernels, recipes, row_sums
+from dispatch_cpu.few_arrangement import Change, arrange
+from dispatch_cpu.few_by_numpy import sum_by_numpy
 
 MOST = 1 << 16
 """Floats that are few even if NumPy has to copy them for the ufunc."""
 
-PIECE = 1 << 15
-"""Elements that NumPy takes at a time in a ufunc's place, about: they stay in the cache."""
-
 UNASKED = 2048
 """Elements below which a sum asks for its kernel only if there have been many such (`kernels.is_worth_loading`)."""
-
-Change = Callable[[Any], Any]
-"""What makes one array of another."""
 
 
 class FewSums:
@@ -99,15 +93,23 @@ def _chained(
             return lambda a: last(add(change(a)))
         return lambda a: add(change(a))
 
-    def take(*operands: Any) -> Any:
+    def take(a: Any) -> Any:
         for change in before:
-            operands = tuple(map(change, operands))
-        sums = add(*operands)
+            a = change(a)
+        sums = add(a)
         for change in after:
             sums = change(sums)
         return sums
 
-    return take
+    def take_under_mask(a: Any, mask: Any) -> Any:
+        for change in before:
+            a, mask = change(a), change(mask)
+        sums = add(a, mask)
+        for change in after:
+            sums = change(sums)
+        return sums
+
+    return take_under_mask if masked else take
 
 
 def _chained_into(before: Sequence[Change], add: Callable[..., Any]) -> Callable[..., Any]:
@@ -124,123 +126,17 @@ def _chained_into(before: Sequence[Change], add: Callable[..., Any]) -> Callable
     return take_into
 
 
-LAYOUTS = {"R": recipes.ALL, "RK": recipes.COLUMNS, "KR": recipes.ROWS, "KRK": recipes.CUBES, "RKR": recipes.SLABS}
-"""The ufunc for contiguous memory, by what is done with each axis: reduced or kept, neighbours of one kind as one."""
-
-DIRECT = {
-    (1, 0): recipes.ALL,
-    (2, 0): recipes.COLUMNS,
-    (2, 1): recipes.ROWS,
-    (3, 1): recipes.CUBES,
-    (3, 0, 2): recipes.SLABS,
-}
-"""The ufunc for contiguous arrays as they are, by their number of dimensions and the axes to sum over."""
-
-
 def plan_few(a: NDArray[Any], reduction: Reduction, *, masked: bool) -> FewSums | None:
-    """Return what sums arrays like `a`; None where they are not few, or of no such layout.
+    """Return what sums arrays like `a`; None where they are not few, or no ufunc reads and writes such dtypes.
 
     If it is `masked`, what it returns takes contiguous arrays, and masks of the same layout.
     """
     chars = str(a.dtype.char) + str(reduction.dtype.char)
-    numbers = a.size * (2 if a.dtype.kind == "c" else 1)
-    is_few = a.size < MOST or (numbers <= row_sums.THREADED and _is_read_in_place(a, reduction))
-    if not (a.size and MOST and is_few) or chars not in recipes.FEW:
+    if chars not in recipes.FEW or not (a.size and MOST) or a.nbytes > row_sums.THREADED:
         return None
-    arranged = _arrange(a, reduction)
-    if arranged is None:
+    layout, before, after, is_copied = arrange(a, reduction)
+    if a.size >= MOST and (is_copied or not a.dtype.isnative):
         return None
-    layout, before, after = arranged
+    if not (masked or a.dtype.isnative or a.flags.forc):
+        before = [methodcaller("astype", a.dtype.newbyteorder("="), "C"), *before]
     return FewSums(layout, chars, before, after, a.size, masked=masked)
-
-
-def _is_read_in_place(a: NDArray[Any], reduction: Reduction) -> bool:
-    """Whether no element is copied for the ufunc, and memory is walked along its rows."""
-    return a.dtype.isnative and (a.flags.forc or a.ndim == 1 or (a.ndim == 2 and len(reduction.axes) == 2))
-
-
-def _arrange(a: NDArray[Any], reduction: Reduction) -> tuple[str, list[Change], list[Change]] | None:
-    """Return the ufunc's layout, what makes of `a` what it takes, and of its result that of the sum; None for none."""
-    axes, shape = sorted(reduction.axes), reduction.shape
-    if not a.flags.forc:
-        if len(axes) == a.ndim == 2:
-            return recipes.BLOCK, [_transposed] if abs(a.strides[0]) < abs(a.strides[1]) else [], _reshaped((), shape)
-        if len(axes) == a.ndim:
-            return recipes.ALL, [] if a.ndim == 1 else [methodcaller("flatten", "K")], _reshaped((), shape)
-        if a.ndim > 2:
-            return None
-        return recipes.ROWS, [] if axes == [1] else [_transposed], _reshaped((a.shape[1 - axes[0]],), shape)
-    if a.flags.c_contiguous:
-        direct = DIRECT.get((a.ndim, *axes))
-        if direct is not None and not (direct == recipes.SLABS and 1 in a.shape):
-            return direct, [], _reshaped(tuple(n for i, n in enumerate(a.shape) if i not in axes), shape)
-        return _arrange_contiguous(a.shape, reduction.axes, shape, is_turned=False)
-    turned = frozenset(a.ndim - 1 - axis for axis in reduction.axes)
-    return _arrange_contiguous(a.shape[::-1], turned, shape[::-1], is_turned=True)
-
-
-_transposed = attrgetter("T")
-
-
-def _arrange_contiguous(
-    extents: tuple[int, ...], axes: frozenset[int], shape: tuple[int, ...], *, is_turned: bool
-) -> tuple[str, list[Change], list[Change]] | None:
-    """Return the same for contiguous memory; if it is turned around, so are the axes, and what they are told of."""
-    pattern = ""
-    merged: list[int] = []
-    for axis, extent in enumerate(extents):
-        kind = "R" if axis in axes else "K"
-        if extent == 1:
-            continue
-        if pattern[-1:] == kind:
-            merged[-1] *= extent
-        else:
-            pattern += kind
-            merged.append(extent)
-    if pattern not in LAYOUTS:
-        return None
-    view = tuple(merged)
-    sums = tuple(extent for kind, extent in zip(pattern, view, strict=True) if kind == "K")
-    turned = [_transposed] if is_turned else []
-    turned_back = turned if len(shape) > 1 else []
-    return LAYOUTS[pattern], [*turned, *_reshaped(extents, view)], [*_reshaped(sums, shape), *turned_back]
-
-
-def _reshaped(given: tuple[int, ...], shape: tuple[int, ...]) -> list[Change]:
-    """Return what gives arrays of one shape another."""
-    return [] if given == shape else [methodcaller("reshape", shape)]
-
-
-def sum_by_numpy(layout: str, chars: str, x: NDArray[Any], recipe: Recipe | None = None) -> Any:
-    """Return what the ufunc returns, by NumPy; the recipe is that of a first pass whose sums are kept in double."""
-    recipe = recipe or recipes.few_recipe(chars)
-    wide = "D" if chars[0] in "FD" else "d"
-    if layout == recipes.BLOCK:
-        sums = sum_by_numpy(recipes.ROWS, chars[0] + wide, x, recipe)
-        return sum_by_numpy(recipes.ALL, wide + chars[1], sums)
-    if layout == recipes.SLABS:
-        rows, outer, inner = x.shape
-        if inner > summation.LANES:
-            sums = sum_by_numpy(recipes.ROWS, chars[0] + wide, x.reshape(-1, inner), recipe).reshape(rows, outer)
-            return sum_by_numpy(recipes.COLUMNS, wide + chars[1], sums)
-        sums = sum_by_numpy(recipes.COLUMNS, chars[0] + wide, x.reshape(rows, -1), recipe).reshape(outer, inner)
-        return sum_by_numpy(recipes.ROWS, wide + chars[1], sums)
-    if layout in (recipes.ROWS, recipes.CUBES) and len(x) > 1 and x.size > 2 * PIECE:
-        pieces = np.array_split(x, min(x.size // PIECE, len(x)))
-        return np.concatenate([sum_by_numpy(layout, chars, piece, recipe) for piece in pieces])
-    if layout in (recipes.ALL, recipes.ROWS):
-        x = x[..., None]
-    if layout in (recipes.ALL, recipes.COLUMNS):
-        x = x[None]
-    outer, rows, columns = x.shape
-    is_copied = not (x.dtype.isnative and x.flags.aligned)  # for the ufunc, which begins at the other end otherwise
-    x = np.ascontiguousarray(x if is_copied or x.strides[1] >= 0 else x[:, ::-1], x.dtype.newbyteorder("="))
-    parts = x.view(x.real.dtype).reshape(outer, rows, -1)
-    sums = summation.sum_rows(parts, np.dtype(recipe.stage), np.dtype(recipe.total)) + 0.0
-    if not np.isfinite(sums).all():
-        signal(sums, x)
-    result = np.dtype(chars[1])
-    sums = sums.astype(result.char.lower()).view(result).reshape(outer, columns)
-    if layout in (recipes.ALL, recipes.ROWS):
-        sums = sums[:, 0]
-    return sums[0] if layout in (recipes.ALL, recipes.COLUMNS) else sums

@@ -17,15 +17,23 @@ from numba.extending import intrinsic, register_jitable
 from numba.np.arrayobj import populate_array
 from numba.np.ufunc._internal import fromfunc
 
-from dispatch_cpu import recipes
+from dispatch_cpu import few_layouts, recipes
+from dispatch_cpu.few_layouts import LAYOUTS
 from dispatch_cpu.recipes import Key
 from dispatch_cpu.sum_kernels import OPTIONS, converts_halves
 
-ALL, COLUMNS, ROWS, CUBES, SLABS, BLOCK = range(6)
-"""The places of layouts in `recipes.LAYOUTS`."""
+MASKED, PARTS, NUMBER, LANES, SERIAL, STRIPE, FEW_ROWS, SHORT, DIMENSIONS = range(9)
+"""Where in what `reduce` is told there is: whether there is a mask, of how many numbers an element consists, and of how
+many bytes one of the result; what `summation` says; the least elements of a row that is not short, and the dimensions.
+"""
 
-FIRST, SECOND = 7, 12
-"""Where in what `reduce` is told the passes begin; blocks and slabs take two."""
+WAY, ACROSS, FIRST, SECOND = 9, 16, 23, 28
+"""Where the two `few_layouts.Way` of its layout begin, and what there is of each of two passes: the bytes of a number
+that is read, written and kept, and the addresses of the kernels.
+"""
+
+ABSENT = 3
+"""That of `few_layouts`."""
 
 MEMORY = numba.types.Array(numba.uint8, 1, "C")
 """What everything here is; of what dtype it is the kernels know themselves."""
@@ -99,22 +107,30 @@ def to_half(typing_context, number):
 
 
 @register_jitable
-def add_up(told, at, x, mask, out, outer, rows, columns, outer_step, row_step):
-    """Write the sums of (outer, rows, columns) over the rows, from 0 on; what is told of this pass begins `at`."""
-    parts, most_lanes, serial, most_columns = told[2], told[4], told[5], told[6]
+def add_up(told, at, x, mask, out, extents, steps):
+    """Write the sums of (far, near, rows, columns) over the rows, from 0 on; what is told of this pass begins `at`."""
+    (far, near, rows, columns), (far_step, near_step, row_step, column_step) = extents, steps
+    parts, most_lanes = told[PARTS], told[LANES]
     size, written, result = told[at], told[at + 1], told[at + 2]
-    width = columns * parts
-    outer_stride, row_stride = outer_step // size, row_step // size
+    if near > 1 and columns > 1 and near_step == columns * column_step:
+        near, columns = 1, near * columns
+    if near == 1 or far_step == near * near_step:
+        far, near, near_step = 1, far * near, near_step if near > 1 else far_step
+    outer, width = far * near, columns * parts
+    row_stride, apart = row_step // size, (column_step if columns > 1 else row_step) // size
+    column_stride = apart if parts == 1 else 1
+    in_pairs = parts == 2 and apart != 2
     lanes = 1
     while 2 * lanes * width <= most_lanes:
         lanes *= 2
-    column_stride = 1 if width > 1 else row_stride
-    stripe = width if lanes > 1 else min(width, most_columns)
-    pair_stride = row_stride if columns == 1 and parts == 2 and row_stride != 2 else -1
-    strides, sizes = (outer_stride, row_stride, column_stride), (rows, width, lanes, serial * lanes, rows, 1, stripe)
-    plan = (*strides, *sizes, 1, pair_stride)
+    stripe = width if lanes > 1 else min(width, told[STRIPE] if rows > told[FEW_ROWS] else told[STRIPE] // 8)
+    strides = (near_step // size, row_stride, column_stride)
+    sizes = (rows, width, lanes, told[SERIAL] * lanes, rows, 1, stripe)
+    plan = (*strides, *sizes, 1, int(in_pairs), apart, near, far_step // size)
     kernel, jobs = told[at + 3], outer * ((width + stripe - 1) // stripe)
-    if width * rows <= most_lanes and width <= 2 and (outer > 1 or row_stride == width):
+    is_one = width == 1 or (width == 2 and column_stride == 1)
+    is_short = is_one and width * rows <= most_lanes and (outer > 1 or row_stride == width)
+    if is_short and (near >= told[SERIAL] or rows <= told[SERIAL]):
         kernel, jobs = told[at + 4], outer
     sums = out if written == result else np.empty(outer * width * written, np.uint8)
     if mask.size == 0:
@@ -142,27 +158,6 @@ def doubled(mask, count):
     return marks
 
 
-@register_jitable
-def add_twice(told, x, mask, out, first, steps, second):
-    """Write sums of sums: those of `first`, with these `steps`, are contiguous and have the extents of `second`."""
-    number = 8 * told[2]
-    (outer, rows, columns), (outer_step, row_step) = first, steps
-    sums = np.empty(outer * columns * number, np.uint8)
-    add_up(told, FIRST, x, mask, sums, outer, rows, columns, outer_step, row_step)
-    outer, rows, columns = second
-    add_up(told, SECOND, sums, memory_at(0, 0), out, outer, rows, columns, rows * columns * number, columns * number)
-
-
-@register_jitable
-def add_slabs(told, x, mask, out, rows, outer, inner):
-    """Write the sums of contiguous (rows, outer, inner) over the first and the last."""
-    size, most_lanes = told[2] * told[FIRST], told[4]
-    if inner > most_lanes:  # so that no element passes more additions than the whole sum allows
-        add_twice(told, x, mask, out, (rows * outer, inner, 1), (inner * size, size), (1, rows, outer))
-    else:
-        add_twice(told, x, mask, out, (1, rows, outer * inner), (0, outer * inner * size), (outer, inner, 1))
-
-
 POINTER = numba.types.CPointer(numba.intp)
 
 
@@ -178,58 +173,64 @@ def reduce(operands, extents, steps, told):
     told : pointer to int
         What `sum_few` keeps for it.
     """
-    layout, masked, sum_bytes = told[0], told[1], told[2] * told[3]
-    first = 3 if masked else 2
+    arrays = 3 if told[MASKED] else 2
+    sizes = (extents[1], extents[2] if told[DIMENSIONS] > 1 else 1, extents[3] if told[DIMENSIONS] > 2 else 1, 1)
+    leaps = (
+        steps[arrays],
+        steps[arrays + 1] if told[DIMENSIONS] > 1 else 0,
+        steps[arrays + 2] if told[DIMENSIONS] > 2 else 0,
+        0,
+    )
+    way, last = WAY, sizes[told[ACROSS + 3]]
+    if last < told[SHORT] and sizes[told[ACROSS + 2]] > last:
+        way = ACROSS
+    far, near, rows, columns = told[way], told[way + 1], told[way + 2], told[way + 3]
+    walk, first = (sizes[far], sizes[near], sizes[rows], sizes[columns]), leaps[rows]
+    walked = (leaps[far], leaps[near], abs(first), leaps[columns])
+    near, rows, columns = told[way + 4], told[way + 5], told[way + 6]
+    is_twofold, number = rows != ABSENT, 8 * told[PARTS]
+    again = (1, sizes[near], sizes[rows], sizes[columns])
+    count = walk[0] * walk[1] * walk[3]
     for i in range(extents[0]):
-        if layout in (ALL, COLUMNS):
-            outer, rows, columns = 1, extents[1], extents[2] if layout == COLUMNS else 1
-            outer_step, row_step = 0, steps[first]
-        elif layout == SLABS:
-            outer, rows, columns = extents[2], extents[1], 1
-            outer_step, row_step = 0, 0  # it is contiguous
-        else:
-            outer, rows, columns = (
-                1 if layout == BLOCK else extents[1],
-                extents[2],
-                extents[3] if layout == CUBES else 1,
-            )
-            outer_step, row_step = steps[first], steps[first + 1]
-        at = operands[0] + i * steps[0]
-        if row_step < 0:
-            at, row_step = at + (rows - 1) * row_step, -row_step
-        x, mask = memory_at(at, 1), memory_at(0, 0)
-        if masked:
+        # A sum that begins at the other end of its rows is the same for NumPy, which copies some arrays.
+        x = memory_at(operands[0] + i * steps[0] + min(first, 0) * (walk[2] - 1), 1)
+        mask = memory_at(0, 0)
+        if told[MASKED]:
             mask = memory_at(operands[1] + i * steps[1], 1)
-        out = memory_at(operands[first - 1] + i * steps[first - 1], outer * columns * sum_bytes)
+        results = again[1] * again[3] if is_twofold else count
+        out = memory_at(operands[arrays - 1] + i * steps[arrays - 1], results * told[PARTS] * told[NUMBER])
         # Sums are NaN until they are written: NumPy does not ask whether there was memory for the partial ones.
         out[:] = 255
-        if layout == BLOCK:
-            add_twice(told, x, mask, out, (extents[1], rows, 1), (outer_step, row_step), (1, extents[1], 1))
-        elif layout == SLABS:
-            add_slabs(told, x, mask, out, rows, outer, extents[3])
+        if is_twofold:
+            sums = np.empty(count * number, np.uint8)
+            add_up(told, FIRST, x, mask, sums, walk, walked)
+            inside = again[3] * number
+            add_up(told, SECOND, sums, memory_at(0, 0), out, again, (0, again[2] * inside, inside, number))
         else:
-            add_up(told, FIRST, x, mask, out, outer, rows, columns, outer_step, row_step)
+            add_up(told, FIRST, x, mask, out, walk, walked)
 
 
 def sum_few(key: Key, order: Iterable[int], address_of: Callable[[Key], int]) -> Any:
     """Return a generalized ufunc that sums over rows.
 
-    A single column may have any strides; several lie one behind the other. A mask is the second operand: then both are
-    contiguous.
+    The operand may have any strides. A mask is the second operand: then both are contiguous.
 
     Parameters
     ----------
     key : Key
         Its signature and dtypes.
     order : iterable of int
-        The most lanes, the rows that a lane adds one after the other (`summation`), and the columns that are worked on
-        at a time.
+        The most lanes, the rows that a lane adds one after the other, the columns that are worked on at a time, and the
+        rows that are few (`summation`).
     address_of : callable
         Returns where a kernel begins.
     """
     element, result = np.dtype(key.recipe.element), np.dtype(key.result)
     parts = 2 if result.kind == "c" else 1
-    told = [recipes.LAYOUTS.index(key.name), key.masked, parts, result.itemsize // parts, *order]
+    layout = LAYOUTS[key.name]
+    told = [key.masked, parts, result.itemsize // parts, *order, few_layouts.SHORT, layout.dimensions]
+    for way in (layout.way, layout.across or layout.way):
+        told += [way.far, way.near, way.rows, way.columns, *way.second]
     for recipe, written, masked, number in recipes.few_passes(key):
         kernels = (address_of(Key(name, recipe, written, masked)) for name in recipes.KERNELS)
         told += [*(np.dtype(dtype).itemsize for dtype in (recipe.element, written, number)), *kernels]
@@ -238,6 +239,6 @@ def sum_few(key: Key, order: Iterable[int], address_of: Callable[[Key], int]) ->
     [compiled] = reduce.overloads.values()
     loop = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
     dtypes = [element.num, np.dtype(np.bool_).num, result.num] if key.masked else [element.num, result.num]
-    operand, _, sums = key.name.partition("->")
-    signature = f"{operand},{operand}->{sums}" if key.masked else key.name
+    operand, _, sums = layout.signature.partition("->")
+    signature = f"{operand},{operand}->{sums}" if key.masked else layout.signature
     return fromfunc("reduce", None, [loop], [dtypes], len(dtypes) - 1, 1, [kept.ctypes.data], kept, -1, signature, ())

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch_cpu import recipes, row_sums, summation
+from dispatch_cpu import recipes, row_sums
+from dispatch_cpu.few_layouts import SHORT
 
 
 def can_read(element: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
@@ -32,6 +33,21 @@ def is_parallel(mask: NDArray[np.bool_], x: NDArray[Any]) -> bool:
     return is_plain and all(m * x.itemsize == s for m, s, n in steps if n > 1)
 
 
+def first_pass(extents: Sequence[int], reduced: Sequence[bool]) -> tuple[list[int], int, int | None]:
+    """Return the groups of axes with sums of their own, the one that is summed over first, and that of the columns.
+
+    It is the innermost of those that are reduced. If that is the last one, and short, a longer one is taken first, with
+    its elements as columns.
+    """
+    last = len(extents) - 1
+    inner_first = [group for group in reversed(range(len(extents))) if reduced[group]]
+    rows = inner_first[0]
+    if rows == last and extents[last] < SHORT:
+        rows = max(inner_first, key=lambda group: extents[group])
+    columns = None if rows == last else last
+    return [group for group in range(len(extents)) if group not in (rows, columns)], rows, columns
+
+
 def plan_in_place(
     extents: Sequence[int],
     steps: Sequence[int],
@@ -39,7 +55,7 @@ def plan_in_place(
     operation: np.dtype[Any],
     result: str | None = None,
 ) -> row_sums.Jobs | None:
-    """Return the jobs that sum (outer, rows, width) elements over their rows; None for lanes of no even spacing.
+    """Return the jobs that sum (…, rows, width) elements over their rows; None if more than two strides lead to them.
 
     Parameters
     ----------
@@ -52,17 +68,42 @@ def plan_in_place(
     """
     recipe = recipes.recipe(dtype, operation)
     size = np.dtype(recipe.element).itemsize
-    outer, rows, width = extents
+    *outer, rows, width = extents
     if any(step % size for step, n in zip(steps, extents, strict=True) if n > 1):
         return None
-    outer_step, row_step, column_step = (step // size for step in steps)
-    is_even = width == 1 or row_step == width * column_step
-    pair_step = -1
+    *outer_steps, row_step, column_step = (step // size for step in steps)
+    (near, outer_step), *others = _merged(outer, outer_steps)
+    if len(others) > 1:
+        return None
+    far, far_step = others[0] if others else (1, 0)
+    pair_step = None
     if dtype.kind == "c":
         pair_step = row_step if width == 1 else column_step
-        pair_step = -1 if pair_step == 2 else pair_step
+        pair_step = None if pair_step == 2 else pair_step
         width, column_step = 2 * width, 1
-    if not (is_even or summation.lanes(width) == 1):
-        return None
-    strides = (outer_step, row_step, column_step)
-    return row_sums.plan_jobs(outer, rows, width, strides, recipe, threads=True, result=result, pair_stride=pair_step)
+    return row_sums.plan_jobs(
+        near * far,
+        rows,
+        width,
+        (outer_step, row_step, column_step),
+        recipe,
+        threads=True,
+        result=result,
+        pair_stride=pair_step,
+        near=near,
+        far_stride=far_step,
+    )
+
+
+def _merged(extents: Sequence[int], steps: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the fewest extents and strides of indices that walk all of these, the innermost first."""
+    merged = [(1, 0)]
+    for extent, step in zip(reversed(extents), reversed(steps), strict=True):
+        inner, inner_step = merged[-1]
+        if inner == 1:
+            merged[-1] = (extent, step)
+        elif step == inner * inner_step:
+            merged[-1] = (inner * extent, inner_step)
+        elif extent > 1:
+            merged.append((extent, step))
+    return merged

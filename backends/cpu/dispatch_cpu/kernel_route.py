@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from dispatch.reduction import Reduction
 from dispatch_cpu import few_elements, kernels
-from dispatch_cpu.in_place import can_read, is_parallel, plan_in_place
+from dispatch_cpu.in_place import can_read, first_pass, is_parallel, plan_in_place
 from dispatch_cpu.memory_views import writeable
 from dispatch_cpu.row_sums import Jobs
 from dispatch_cpu.signals import signal
+
+SPLIT_UP = 128
+"""Elements below which a job takes as long as it takes to begin."""
 
 
 class KernelRoute:
@@ -57,6 +60,13 @@ class KernelRoute:
             self._view = np.dtype(f"c{2 * written.itemsize}")
         elif self.operation.itemsize == written.itemsize and self.operation.num != written.num:
             self._view = self.operation
+
+    @property
+    def is_split_up(self) -> bool:
+        """Whether it has many jobs that sum a handful of elements each, of several columns."""
+        outer, _, width = self._passes[0].shape
+        rows = self._passes[0].plan[3]
+        return bool(outer > 1 and width > 1 and rows * width < SPLIT_UP)
 
     def take(self, a: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> Any:
         """Return the sum of `a`; None where its elements are not aligned or a kernel is not ready."""
@@ -131,37 +141,20 @@ def plan_route(a: NDArray[Any], reduction: Reduction) -> KernelRoute | None:
     dtype, operation, passes = a.dtype, reduction.dtype, []
     simple = reduction.layout.factor == 1
     while any(reduced for *_, reduced in groups):
-        rows = max(i for i, group in enumerate(groups) if group[2])
-        if len(groups) - rows > 2:
-            return None
-        width = groups[rows + 1] if rows + 1 < len(groups) else (1, 0, False)
-        outer = _merged(groups[:rows])
-        if outer is None:
-            return None
-        final = simple and not any(reduced for *_, reduced in groups[:rows])
+        others, rows, columns = first_pass([extent for extent, *_ in groups], [reduced for *_, reduced in groups])
+        left = [groups[group] for group in others] + ([] if columns is None else [groups[columns]])
+        final = simple and not any(reduced for *_, reduced in left)
         result = (f"f{real}" if reduction.dtype.kind in "fc" else "i8") if final else None
-        jobs = plan_in_place(
-            (outer[0], groups[rows][0], width[0]), (outer[1], groups[rows][1], width[1]), dtype, operation, result
-        )
+        walk = [*(groups[group] for group in others), groups[rows]]
+        walk.append((1, 0, False) if columns is None else groups[columns])
+        jobs = plan_in_place([group[0] for group in walk], [group[1] for group in walk], dtype, operation, result)
         if jobs is None:
             return None
         passes.append(jobs)
         # What comes out is contiguous, in the accumulator's dtype.
         dtype = operation = np.dtype({"f": "f8", "c": "c16"}.get(reduction.dtype.kind, "i8"))
-        left: list[tuple[int, int, bool]] = []
-        step = dtype.itemsize
-        for extent, _, reduced in reversed([*groups[:rows], *groups[rows + 1 :]]):
-            left.insert(0, (extent, step, reduced))
+        groups, step = [], dtype.itemsize
+        for extent, _, reduced in reversed(left):
+            groups.insert(0, (extent, step, reduced))
             step *= extent
-        groups = left
     return KernelRoute(a, passes, reduction) if passes else None
-
-
-def _merged(groups: Sequence[tuple[int, int, bool]]) -> tuple[int, int] | None:
-    """Return the extent and the stride of one index that walks all groups; None if there is none."""
-    extent, stride = 1, 0
-    for inner, step, _ in reversed(groups):
-        if extent > 1 and step != stride * extent:
-            return None
-        extent, stride = extent * inner, stride if extent > 1 else step
-    return extent, stride

@@ -45,7 +45,7 @@ class _Search(NamedTuple):
     attempts: int = 0
 
 
-_ORDER = (summation.LANES, summation.SERIAL, summation.STRIPE)
+_ORDER = (summation.LANES, summation.SERIAL, summation.STRIPE, summation.FEW_ROWS)
 """What kernels that get no plan are compiled for."""
 
 _ready: dict[Key, Callable[..., Any] | None] = {}
@@ -196,7 +196,7 @@ def _loaded(key: Key) -> tuple[Any, tuple[Any, ...]]:
         raise NotImplementedError("no instructions for float16 in this processor, or in NUMBA_CPU_NAME")
     kernel = getattr(sum_kernels, key.name)
     mask = np.zeros(2, np.bool_) if key.masked else None
-    plan = np.array([1, 1, 1, 2, 1, 1, 16, 16, 1, 1, 1, -1])
+    plan = np.array([1, 1, 1, 2, 1, 1, 16, 16, 1, 1, 1, 0, 0, 1, 0])
     arguments = (np.zeros(2, key.recipe.element), mask, plan, 0, 1, np.empty(1, key.result))
     types = tuple(map(numba.typeof, arguments))
     kernel.compile(types)

@@ -50,12 +50,14 @@ def is_best(a: NDArray[Any], reduction: Reduction, *, masked: bool) -> bool:
     own, char, size = a.dtype.char, reduction.dtype.char, a.size
     if size < 2:
         return True
+    if own == char and char in "fF" and not masked and _adds_two_rows(reduction):
+        return True
     if char not in BELOW:
         return own == char == "e" and not masked and _adds_halves_well(reduction.layout)
     if char not in "dD":
         below = MASKED if masked else BELOW[own if own in BELOW else char]
         return size < below or (
-            not masked and own in INT64 and size <= THREADED and _has_long_rows(a, reduction.layout)
+            not masked and own in INT64 and a.nbytes <= THREADED and _has_long_rows(a, reduction.layout)
         )
     if size >= (MASKED if masked else BELOW[char] if a.dtype == reduction.dtype else BUFFERED):
         return False
@@ -85,6 +87,11 @@ def is_accurate(a: NDArray[Any], layout: Layout, *, masked: bool) -> bool:
 def pair_depth(count: int) -> int:
     """Return how many additions an element passes, at most, in NumPy's pairwise summation of 128 elements or fewer."""
     return count - 1 if count < 8 else count // 8 + 2 + count % 8 if count <= 128 else summation.SERIAL
+
+
+def _adds_two_rows(reduction: Reduction) -> bool:
+    """Whether sums are of two elements that are no neighbours: they are rounded once, in whatever dtype."""
+    return reduction.count == 2 and reduction.layout.pattern[-1:] == "K" and not reduction.initial
 
 
 def _has_long_rows(a: NDArray[Any], layout: Layout) -> bool:

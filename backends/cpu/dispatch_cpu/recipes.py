@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dispatch_cpu.few_layouts import LAYOUTS
+
 
 class Recipe(NamedTuple):
     """The dtypes of a kernel: those that elements are read as, that lanes are added in, and of the sums.
@@ -89,7 +91,7 @@ class Key(NamedTuple):
     Attributes
     ----------
     name : str
-        The function in `sum_kernels`, or the signature of a ufunc in `few_kernels`.
+        The function in `sum_kernels`, or the layout of a ufunc in `few_kernels` (`few_layouts.LAYOUTS`).
     recipe : Recipe
         Its dtypes.
     result : str
@@ -116,13 +118,6 @@ def parse_key(text: str) -> Key:
 
 KERNELS = ("sum_rows", "sum_short_rows")
 """The functions in `sum_kernels`."""
-
-ALL, COLUMNS, ROWS, CUBES = "(r)->()", "(r,c)->(c)", "(o,r)->(o)", "(o,r,c)->(o,c)"
-SLABS, BLOCK = "(r,o,s)->(o)", "(s,r)->()"
-"""The ufuncs in `few_kernels`: what is summed over is r and s, what is kept inside it c and outside o."""
-
-LAYOUTS = (ALL, COLUMNS, ROWS, CUBES, SLABS, BLOCK)
-
 
 FEW = ("ee", "ef", "ed", "ff", "fd", "dd", "FF", "FD", "DD")
 """What ufuncs for few floats read and write."""
@@ -163,7 +158,7 @@ def few_passes(key: Key) -> list[FewPass]:
     """Return the calls of which a ufunc for few floats consists."""
     first, result = few_recipe(key.recipe.element + key.result), np.dtype(key.result)
     number = f"f{result.itemsize // 2 if result.kind == 'c' else result.itemsize}"
-    if key.name in (SLABS, BLOCK):
+    if LAYOUTS[key.name].way.is_twofold:
         return [FewPass(first, "f8", key.masked, "f8"), _few_pass(RECIPES["f8"], number, masked=False)]
     return [_few_pass(first, number, masked=key.masked)]
 

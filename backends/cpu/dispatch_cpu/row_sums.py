@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dispatch_cpu import kernels, recipes, summation
 from dispatch_cpu.parallel import run_over_rows
 from dispatch_cpu.recipes import Recipe
-from dispatch_cpu.summation import LANES, SERIAL, STRIPE
+from dispatch_cpu.summation import FEW_ROWS, LANES, SERIAL, STRIPE
 
 TASK = 1 << 20
 """Bytes of the operand that one task of a thread reads."""
@@ -27,8 +27,8 @@ WRITTEN = 1 << 22
 for the first time clear it both.
 """
 
-THREADED = 1 << 22
-"""Numbers up to which the calling thread adds them all.
+THREADED = 3 << 23
+"""Bytes of elements up to which the calling thread adds them all.
 
 To wake another takes a fifth of a millisecond on a virtual machine, and one alone gets most of what a shared cache
 gives.
@@ -46,9 +46,12 @@ def chunk_rows(rows: int, width: int, itemsize: int, task: float = TASK) -> int:
     return chunk
 
 
-def stripe_columns(width: int) -> int:
-    """Return how many of so many columns one job takes: about `STRIPE`, and about as many as each other job."""
-    stripes = max(round(width / STRIPE), 1)
+def stripe_columns(rows: int, width: int) -> int:
+    """Return how many of so many columns one job takes: about `STRIPE`, and about as many as each other job.
+
+    Of few rows it is an eighth.
+    """
+    stripes = max(round(width / (STRIPE if rows > FEW_ROWS else STRIPE // 8)), 1)
     return min(width, -(-width // (stripes * LANES)) * LANES)
 
 
@@ -58,8 +61,7 @@ class Plan(NamedTuple):
     Attributes
     ----------
     outer_stride, row_stride, column_stride : int
-        Elements from one outer index, one row and one column to the next. With more than one lane, rows continue each
-        other: the stride of a row is `width` times that of a column.
+        Elements from one outer index, one row and one column to the next.
     rows, width : int
         The rows and columns of one outer index.
     lanes, tile_rows : int
@@ -70,9 +72,11 @@ class Plan(NamedTuple):
         Columns that one job takes: `width` if there is more than one lane.
     started : int
         1 if sums start from 0, 0 if from what changes no sum.
-    pair_stride : int
-        Where columns are pairs of neighbours, complex numbers: from one pair to the next, and with more than one lane
-        from the last pair of a row to the next row too. -1 where columns are evenly spaced.
+    in_pairs, pair_stride : int
+        1 where columns are pairs of neighbours, complex numbers, and elements from one pair to the next.
+    near, far_stride : int
+        After how many outer indices the next one is not `outer_stride` further on, but `far_stride` from the first of
+        them.
     """
 
     outer_stride: int
@@ -86,7 +90,10 @@ class Plan(NamedTuple):
     chunks: int
     stripe: int
     started: int
+    in_pairs: int
     pair_stride: int
+    near: int
+    far_stride: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,9 @@ def plan_jobs(
     *,
     threads: bool,
     result: str | None = None,
-    pair_stride: int = -1,
+    pair_stride: int | None = None,
+    near: int | None = None,
+    far_stride: int = 0,
 ) -> Jobs:
     """Return the jobs for an operand.
 
@@ -177,26 +186,28 @@ def plan_jobs(
     result : str, optional
         The dtype of final sums: if one job takes all rows, they start from 0 and are written in it. By default sums are
         those that others are added to.
-    pair_stride : int, optional
-        That of the `Plan`.
+    pair_stride, near, far_stride : int, optional
+        Those of the `Plan`; by default, columns are evenly spaced, and one stride walks all outer indices.
     """
     itemsize = np.dtype(recipe.element).itemsize
-    threaded = threads and outer * rows * width > THREADED
+    threaded = threads and outer * rows * width * itemsize > THREADED
     lanes = summation.lanes(width)
     chunk = max(chunk_rows(rows, width, itemsize), CHUNK) if threaded else chunk_rows(rows, width, itemsize, math.inf)
-    stripe = width if lanes > 1 else stripe_columns(width)
+    stripe = width if lanes > 1 else stripe_columns(rows, width)
     shape = (outer, -(-rows // chunk), width)
     finished = result is not None and shape[1] == 1
     row_stride = strides[1]
     column_stride = strides[2] if width > 1 else row_stride
     sizes = (rows, width, lanes, SERIAL * lanes, chunk, shape[1], stripe)
-    plan = Plan(strides[0], row_stride, column_stride, *sizes, finished, pair_stride)
+    walk = (pair_stride is not None, pair_stride or 0, max(outer, 1) if near is None else near, far_stride)
+    plan = Plan(strides[0], row_stride, column_stride, *sizes, finished, *walk)
     count = outer * shape[1] * -(-width // stripe)
     a_task = count
     if threaded:
         a_task = max(TASK // (min(chunk, rows) * stripe * itemsize), min(WRITTEN // (stripe * 8), count // 8), 1)
     # Each lane has one row at most, and the columns of a row are one or a pair.
     is_short = width * rows <= LANES and (width == 1 or (width == 2 and column_stride == 1))
+    is_short &= rows <= SERIAL or walk[2] >= SERIAL or near is None
     name = "sum_short_rows" if is_short else "sum_rows"
     written = result if result is not None and finished else recipe.total
     return Jobs(name, recipe, written, np.array(plan, np.int64), shape, count, a_task)

@@ -25,9 +25,6 @@ Run: TypeAlias = Callable[..., Any]
 CAST = 1 << 21
 """Bytes below which arrays are cast as a whole, and stay in the cache."""
 
-ACROSS = 1 << 12
-"""Elements from which it takes longer to walk across rows than to call a kernel that does not."""
-
 WIDER = {"e": "d", "f": "d", "F": "D"}
 """In what floats are summed that something is still to be added to, by the characters of dtypes."""
 
@@ -65,17 +62,16 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
     if elements.dtype.kind in "iu" and is_best(a, elements, masked=is_masked):
         return _finishing(_by_numpy_in(elements.dtype), elements.dtype, result)
     is_alike = is_masked and _are_alike(a, where)
-    route = plan_route(a, elements) if not is_masked and _is_walked_across(a, elements) else None
-    few = None if route is not None else plan_few(a, elements, masked=is_alike)
+    few = plan_few(a, elements, masked=is_alike)
     if few is not None and (is_alike or not is_masked):
         if elements.dtype == result and not is_started:
             return _by_few(few, masked=is_masked) if out is None else _by_few_into(few, out, result, masked=is_masked)
         return _finishing(_by_few(few, masked=is_masked), elements.dtype, result)
     if few is not None and elements.where.shape == a.shape:
         add = _by_few_where(few, NOTHING[a.dtype.char], in_columns=a.flags.fnc)
-    elif (route := route or plan_route(a, elements)) is not None:
+    elif (route := plan_route(a, elements)) is not None and not (elements.dtype.kind in "iu" and route.is_split_up):
         add = _by_kernel(route)
-    elif elements.dtype.kind in "iu" and not is_masked and a.dtype.kind in "biu":
+    elif elements.dtype.kind in "iu" and a.dtype.kind in "biu":
         add = _by_numpy_in(elements.dtype)  # swapped bytes, say: NumPy is exact, and nothing is gained by a copy
     elif not is_masked and a.dtype != elements.dtype and a.size * elements.dtype.itemsize < CAST:
         add = _by_cast(a.astype(elements.dtype), axis, keepdims)
@@ -124,14 +120,6 @@ def _are_alike(a: NDArray[Any], mask: Any) -> bool:
     if mask.__class__ is not np.ndarray or mask.shape != a.shape:
         return False
     return (a.flags.c_contiguous and mask.flags.c_contiguous) or (a.flags.f_contiguous and mask.flags.f_contiguous)
-
-
-def _is_walked_across(a: NDArray[Any], reduction: Reduction) -> bool:
-    """Whether a ufunc would go through columns of elements that lie rows apart."""
-    if a.ndim != 2 or a.size < ACROSS or a.flags.forc or len(reduction.axes) != 1:
-        return False
-    (axis,) = reduction.axes
-    return abs(a.strides[axis]) > abs(a.strides[1 - axis])
 
 
 def _by_few(few: FewSums, *, masked: bool) -> Run:

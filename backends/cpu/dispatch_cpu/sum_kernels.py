@@ -274,12 +274,8 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
             total = builder.select(arguments[10], _neutral(whole), builder.load(target, align=LINE))
             place = builder.add(at, _placed(builder, number(v * length), stride, arguments[6]))
             for _ in range(len(rows)):
-                if far != numba.none and is_apart:
-                    # Fewer would be too few for small strides, and more cost time.
-                    half = builder.mul(number(length // 2), arguments[6])
-                    for fetched_at in (place, builder.add(place, half)):
-                        _fetch(builder, data, builder.add(fetched_at, further), (0,))
-                elif far != numba.none and (in_pairs or v * length * spread * size % LINE == 0):
+                # Gathers run far enough ahead by themselves.
+                if far != numba.none and not is_apart and (in_pairs or v * length * spread * size % LINE == 0):
                     lines = (0,) if in_pairs else range(0, spread * length, LINE // size)
                     _fetch(builder, data, builder.add(place, further), lines)
                 value = _converted(builder, vector(data, place, size), x.dtype, stage.dtype)
@@ -407,6 +403,16 @@ def whole_lines(n):
     return (n + LINE - 1) // LINE * LINE
 
 
+def line_of(lanes):
+    """Return how many lanes a line of the cache has."""
+
+
+@overload(line_of, jit_options=INSIDE)
+def _line_of(lanes):
+    count = LINE * 8 // lanes.dtype.bitwidth
+    return lambda lanes: count
+
+
 def stage_apart(stage, total, n):
     """Return `n` lanes of the dtype of `stage`, none if `total` has the same: then lanes are added where totals are."""
 
@@ -429,18 +435,21 @@ def _added_in(stage, total):
     return lambda stage, total: stage
 
 
-def copy_lanes(stage, total, width):
-    """Copy lanes to `total`, unless they were added there."""
+def copy_lanes(stage, total, runs, width, pitch, to_pitch):
+    """Copy runs of lanes to `total`, unless they were added there; what is between them there changes no sum."""
 
 
 @overload(copy_lanes, jit_options=INSIDE)
-def _copy_lanes(stage, total, width):
+def _copy_lanes(stage, total, runs, width, pitch, to_pitch):
     if stage.dtype == total.dtype:
-        return lambda stage, total, width: None
+        return lambda stage, total, runs, width, pitch, to_pitch: None
 
-    def copy(stage, total, width):
-        for lane in range(width):
-            total[lane] = stage[lane]
+    def copy(stage, total, runs, width, pitch, to_pitch):
+        if to_pitch > width:
+            total[: runs * to_pitch] = neutral(total)
+        for k in range(runs):
+            for lane in range(width):
+                total[k * to_pitch + lane] = stage[k * pitch + lane]
 
     return copy
 
@@ -510,44 +519,54 @@ def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
 
 
 @register_jitable(**INSIDE)
-def add_lanes(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
-    """Set ``stage[l]`` to the sum of ``x[start + r * step + l * stride]`` over ``r < rows``, for ``l < width``.
+def add_lanes(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
+    """Set ``stage[k * pitch + l]`` to the sum of ``x[start + k * apart + r * step + l * stride]`` over ``r < rows``.
 
-    The first `rest` lanes have one row more. What follows is read from `start` on up to `end` elements further on,
-    where `skip` elements are left out.
+    There are as many `runs` of lanes, of `width` each, the first `rest` of which have one row more; what is between the
+    runs in `stage` changes no sum. What follows is read from `start` on up to `end` elements further on, where `skip`
+    elements are left out.
     """
     group = len(GROUP)
     far = max(AHEAD // x.itemsize, group * step)
-    if rows == 0:
-        stage[:width] = neutral(stage)
+    if rows == 0 or pitch > width:
+        stage[: runs * pitch] = neutral(stage)
     r = 0
     while r + group <= rows:
         further = far if r * step + far < end else far + skip
-        add_rows(stage, x, mask, start + r * step, step, stride, GROUP, width, further, r == 0)
+        for k in range(runs):
+            at = start + k * apart + r * step
+            add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, GROUP, width, further, r == 0)
         r += group
     while r < rows:
-        add_rows(stage, x, mask, start + r * step, step, stride, ONE, width, None, r == 0)
+        for k in range(runs):
+            at = start + k * apart + r * step
+            add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, ONE, width, None, r == 0)
         r += 1
-    if rest:
-        add_rows(stage, x, mask, start + rows * step, step, stride, ONE, rest, None, False)
+    k = 0
+    while rest > 0:
+        at = start + k * apart + rows * step
+        add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, ONE, min(width, rest), None, False)
+        rest -= width
+        k += 1
 
 
-def add_pairs(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
+def add_pairs(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
     """Do as `add_lanes` for lanes in pairs of neighbours, `stride` from one pair to the next: complex numbers."""
 
 
 @overload(add_pairs, jit_options=INSIDE)
-def _add_pairs(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
+def _add_pairs(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
     if x.dtype.bitwidth < 32 or not isinstance(stage.dtype, numba.types.Float):
-        return lambda x, mask, start, step, stride, rows, width, rest, end, skip, stage: None
+        return lambda x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage: None
 
     is_near = x.dtype == numba.float32 and mask in (None, numba.none)
 
-    def add(x, mask, start, step, stride, rows, width, rest, end, skip, stage):
+    def add(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
+        near = EVERY_SECOND_PAIR
         if is_near and stride == 4:  # NumPy reads these at the speed of the cache
-            add_lanes(x, mask, start, step, EVERY_SECOND_PAIR, rows, width, rest, end, skip, stage)
+            add_lanes(x, mask, start, step, near, rows, runs, apart, width, pitch, rest, end, skip, stage)
         else:
-            add_lanes(x, mask, start, step, ((stride,),), rows, width, rest, end, skip, stage)
+            add_lanes(x, mask, start, step, ((stride,),), rows, runs, apart, width, pitch, rest, end, skip, stage)
 
     return add
 
@@ -556,8 +575,8 @@ def _add_pairs(x, mask, start, step, stride, rows, width, rest, end, skip, stage
 def sum_rows(x, mask, plan, first, last, out):
     """Write sums of chunks of rows into ``out[(outer * chunks + chunk) * width + column]``, for a range of jobs.
 
-    Return how many of these are NaN or infinite. A job is one outer index, one chunk of rows and one stripe of columns,
-    counted in that order.
+    Return a number that is 0 if all of these are finite. A job is one outer index, one chunk of rows and one stripe of
+    columns, counted in that order.
 
     Parameters
     ----------
@@ -572,9 +591,16 @@ def sum_rows(x, mask, plan, first, last, out):
     """
     outer_stride, row_stride, column_stride = plan[0], plan[1], plan[2]
     rows, width, lanes, tile_rows = plan[3], plan[4], plan[5], plan[6]
-    chunk, chunks, stripe, pair_stride = plan[7], plan[8], plan[9], plan[11]
+    chunk, chunks, stripe, in_pairs = plan[7], plan[8], plan[9], plan[11]
+    pair_stride, near, far_stride = plan[12], plan[13], plan[14]
     stripes = (width + stripe - 1) // stripe
-    stage = stage_apart(stage_of(x, out), total_of(out), lanes * stripe)
+    # Lanes whose rows do not continue each other begin at lines of the cache, each by itself.
+    next_row = width // 2 * pair_stride if in_pairs else width * column_stride
+    is_even = lanes == 1 or row_stride == next_row
+    line, line_of_total = line_of(stage_of(x, out)), line_of(total_of(out))
+    pitch = stripe if is_even else (stripe + line - 1) // line * line
+    total_pitch = stripe if is_even else (stripe + line_of_total - 1) // line_of_total * line_of_total
+    stage = stage_apart(stage_of(x, out), total_of(out), lanes * pitch)
     start = convert(0, total_of(out)) if plan[10] else neutral(total_of(out))
     depth = 1
     while tile_rows << depth - 1 < min(chunk, rows):
@@ -582,9 +608,8 @@ def sum_rows(x, mask, plan, first, last, out):
     # The sums of one tile, of two, four and so on wait for those of as many tiles.
     spare, waiting = 0, np.empty(depth, np.int64)
     for level in range(depth):
-        waiting[level] = whole_lines(lanes * stripe) + level * whole_lines(stripe)
+        waiting[level] = whole_lines(lanes * pitch) + level * whole_lines(stripe)
     sums = lanes_of(total_of(out), waiting[depth - 1] + whole_lines(stripe))
-    line = LINE // added_in(stage, sums).itemsize
     column = first % stripes * stripe
     c = first // stripes % chunks
     o = first // stripes // chunks
@@ -593,8 +618,8 @@ def sum_rows(x, mask, plan, first, last, out):
     strange = 0
     for _ in range(first, last):
         columns = min(stripe, width - column)
-        at = o * outer_stride + c * chunk * row_stride
-        at += column // 2 * pair_stride if pair_stride >= 0 else column * column_stride
+        at = o // near * far_stride + o % near * outer_stride + c * chunk * row_stride
+        at += column // 2 * pair_stride if in_pairs else column * column_stride
         left = min(chunk, rows - c * chunk)
         tile = 0
         while left > 0:
@@ -607,22 +632,26 @@ def sum_rows(x, mask, plan, first, last, out):
             lane_width = halves * columns
             full, rest = here // halves, here % halves * columns
             step = halves * row_stride
+            runs, run, begin, total_begin = 1, lane_width, lane_width, lane_width
+            if not is_even:
+                runs, run, begin, total_begin = halves, columns, pitch, total_pitch
+            end = left * row_stride
             second = here * columns - lane_width  # elements of the lanes' second rows, if each has a first one
             if 0 <= second <= lane_width >= line and columns <= 2 and column_stride == 1 and step == lane_width:
-                set_lanes(added, x, mask, at, lane_width, second, added)
-            elif pair_stride >= 0:
-                add_pairs(x, mask, at, step, pair_stride, full, lane_width, rest, left * row_stride, skip, added)
+                set_lanes(added, x, mask, at, ONE, lane_width, second, added)
+            elif in_pairs:
+                add_pairs(x, mask, at, step, pair_stride, full, runs, row_stride, run, begin, rest, end, skip, added)
             elif column_stride == 1:
-                add_lanes(x, mask, at, step, ONE, full, lane_width, rest, left * row_stride, skip, added)
+                add_lanes(x, mask, at, step, ONE, full, runs, row_stride, run, begin, rest, end, skip, added)
             elif column_stride == 2:
-                add_lanes(x, mask, at, step, (0, 0), full, lane_width, rest, left * row_stride, skip, added)
+                add_lanes(x, mask, at, step, (0, 0), full, runs, row_stride, run, begin, rest, end, skip, added)
             else:
-                add_lanes(x, mask, at, step, column_stride, full, lane_width, rest, left * row_stride, skip, added)
-            copy_lanes(added, total, lane_width)
+                add_lanes(x, mask, at, step, column_stride, full, runs, row_stride, run, begin, rest, end, skip, added)
+            copy_lanes(added, total, runs, run, begin, total_begin)
             if columns == 1:
                 total[0] = add_halves(total, lane_width)
             else:
-                halve(total, lane_width, columns)
+                halve(total, runs * total_begin, columns if is_even else total_pitch)
             level, carried = 0, tile
             while carried & 1:
                 add_sums(total, lanes_from(sums, waiting[level]), columns)
@@ -645,10 +674,15 @@ def sum_rows(x, mask, plan, first, last, out):
             if tile >> level & 1:
                 add_sums(total, lanes_from(sums, waiting[level]), columns)
             level += 1
-        for k in range(columns):
+        begin, k = (o * chunks + c) * width + column, 0
+        while k + 8 <= columns:
+            strange += store_sums(total, k, start, out, begin + k)
+            k += 8
+        while k < columns:
             value = convert(total[k] + start, out)
-            out[(o * chunks + c) * width + column + k] = value
-            strange += value - value != 0
+            out[begin + k] = value
+            strange += is_strange(value)
+            k += 1
         column += stripe
         if column >= width:
             column = 0
@@ -657,6 +691,52 @@ def sum_rows(x, mask, plan, first, last, out):
                 c = 0
                 o += 1
     return strange
+
+
+@intrinsic
+def store_sums(typing_context, total, lane, start, out, at):
+    """Write ``total[lane:lane + 8]``, plus `start`, into ``out[at:]``; return a number that is 0 if all are finite."""
+
+    def generate(context, builder, signature, arguments):
+        totals, target = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, total), (3, out)))
+        kind = ir.VectorType(context.get_value_type(total.dtype), 8)
+        source = builder.bitcast(builder.gep(totals, [arguments[1]]), kind.as_pointer())
+        add = builder.fadd if isinstance(total.dtype, numba.types.Float) else builder.add
+        value = add(builder.load(source, align=LINE), _repeated(builder, arguments[2], 8))
+        return _stored(builder, value, total.dtype, out.dtype, builder.gep(target, [arguments[4]]))[1]
+
+    return numba.int64(total, numba.intp, total.dtype, out, numba.intp), generate
+
+
+def _stored(builder, value, dtype, to, pointer, align=None):
+    """Generate a vector's conversion and its store; return the store, and a number that is 0 if all are finite."""
+    value = _converted(builder, value, dtype, to)
+    store = builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=align or to.bitwidth // 8)
+    if isinstance(to, numba.types.Integer):
+        return store, ir.IntType(64)(0)
+    strange = builder.bitcast(_strange(builder, value, to.bitwidth), ir.IntType(value.type.count))
+    return store, builder.zext(strange, ir.IntType(64))
+
+
+def _strange(builder, value, bits):
+    """Generate whether floats are NaN or infinite: of their bits, because arithmetic with them would raise flags."""
+    kind, exponent = ir.IntType(bits), {32: 0x7F800000, 64: 0x7FF0000000000000}[bits]
+    if isinstance(value.type, ir.VectorType):
+        kind, exponent = ir.VectorType(kind, value.type.count), [exponent] * value.type.count
+    exponent = ir.Constant(kind, exponent)
+    return builder.icmp_unsigned("==", builder.and_(builder.bitcast(value, kind), exponent), exponent)
+
+
+@intrinsic
+def is_strange(typing_context, value):
+    """Return whether a number is NaN or infinite."""
+
+    def generate(context, builder, signature, arguments):
+        if isinstance(value, numba.types.Integer):
+            return cgutils.false_bit
+        return _strange(builder, arguments[0], value.bitwidth)
+
+    return numba.boolean(value), generate
 
 
 @register_jitable(forceinline=True, **INSIDE)
@@ -724,19 +804,23 @@ def sum_short_rows(x, mask, plan, first, last, out):
 
     Arguments, result and order are those of `sum_rows`.
     """
-    outer_stride, row_stride, rows, width = plan[0], plan[1], plan[3], plan[4]
+    outer_stride, row_stride, rows, width, near, far_stride = plan[0], plan[1], plan[3], plan[4], plan[13], plan[14]
     stage, total_like = stage_of(x, out), total_of(out)
     start = convert(0, total_like) if plan[10] else neutral(total_like)
     half = 1
     while 2 * half < rows:
         half *= 2
     strange = 0
-    if row_stride == width and rows > 16:
+    if rows > 16 and (row_stride == width or gathers(x)):
         # A vector goes along a row.
         total = lanes_of(total_like, half * width)
         for o in range(first, last):
-            fetch_elements(x, o * outer_stride + AHEAD // x.itemsize, rows * width)
-            set_lanes(total, x, mask, o * outer_stride, half * width, (rows - half) * width, stage)
+            at = o // near * far_stride + o % near * outer_stride
+            if row_stride == width:
+                fetch_elements(x, at + AHEAD // x.itemsize, rows * width)
+                set_lanes(total, x, mask, at, ONE, half * width, (rows - half) * width, stage)
+            else:
+                gather_lanes(total, x, mask, at, row_stride, width, half * width, (rows - half) * width, stage)
             if width == 1:
                 total[0] = add_halves(total, half)
             else:
@@ -744,71 +828,109 @@ def sum_short_rows(x, mask, plan, first, last, out):
             for column in range(width):
                 value = convert(total[column] + start, out)
                 out[o * width + column] = value
-                strange += value - value != 0
+                strange += is_strange(value)
         return strange
-    if rows == 4 and width == 1 and outer_stride == 4 and row_stride == 1:
+    if rows == 4 and width == 1 and outer_stride == 4 and row_stride == 1 and last <= near:
         first, strange = sum_fours(x, mask, first, last, start, out)
         if first == last:
             return strange
     # A vector goes across outer indices.
     block = min(BLOCK, last - first)
     total = lanes_of(total_like, half * block)
-    for o in range(first, last, block):
-        count = min(block, last - o)
+    o = first
+    while o < last:
+        count = min(block, last - o, near - o % near)
+        begin = o // near * far_stride + o % near * outer_stride
         if outer_stride == rows * width and row_stride == width:
-            fetch_elements(x, o * outer_stride + AHEAD // x.itemsize, block * rows * width)
+            fetch_elements(x, begin + AHEAD // x.itemsize, block * rows * width)
         for column in range(width):
             if rows == 4 and outer_stride == 4 and row_stride == 1:
-                add_fours(x, mask, o * outer_stride, stage, total[:count])
+                add_fours(x, mask, begin, stage, total[:count])
                 halves = 1
             else:
                 for lane in range(half):
-                    at = o * outer_stride + lane * row_stride + column
+                    at = begin + lane * row_stride + column
                     lanes = total[lane * block : lane * block + count]
                     add_pair(x, mask, at, outer_stride, half * row_stride, lane + half < rows, stage, lanes)
                 halves = half
             while halves > 1:
                 halves //= 2
-                for k in range(halves * block):
-                    total[k] += total[halves * block + k]
+                for lane in range(halves):
+                    for k in range(lane * block, lane * block + count):
+                        total[k] += total[halves * block + k]
             for k in range(count):
                 value = convert(total[k] + start, out)
                 out[(o + k) * width + column] = value
-                strange += value - value != 0
+                strange += is_strange(value)
+        o += count
     return strange
 
 
-def set_lanes(total, x, mask, start, lanes, paired, stage):
+def gathers(x):
+    """Whether the elements are floats that processors gather."""
+
+
+@overload(gathers, jit_options=INSIDE)
+def _gathers(x):
+    is_gathered = isinstance(x.dtype, numba.types.Float)
+    return lambda x: is_gathered
+
+
+def gather_lanes(total, x, mask, start, stride, width, lanes, paired, stage):
+    """Do as `set_lanes` for elements, or pairs of them if the `width` is 2, that are `stride` elements apart."""
+
+
+@overload(gather_lanes, jit_options=INSIDE)
+def _gather_lanes(total, x, mask, start, stride, width, lanes, paired, stage):
+    if not isinstance(x.dtype, numba.types.Float):
+        return lambda total, x, mask, start, stride, width, lanes, paired, stage: None
+
+    def gather(total, x, mask, start, stride, width, lanes, paired, stage):
+        if width == 1:
+            set_lanes(total, x, mask, start, stride, lanes, paired, stage)
+        else:
+            set_lanes(total, x, mask, start, ((stride,),), lanes, paired, stage)
+
+    return gather
+
+
+def set_lanes(total, x, mask, start, stride, lanes, paired, stage):
     """Set `lanes` lanes to as many elements, the first `paired` of them to sums with as many more elements.
 
-    Floats are added as `stage` has them.
+    For the stride see `place`. Floats are added as `stage` has them.
     """
 
 
 @overload(set_lanes, jit_options={"forceinline": True, **INSIDE})
-def _set_lanes(total, x, mask, start, lanes, paired, stage):
+def _set_lanes(total, x, mask, start, stride, lanes, paired, stage):
+    is_apart = stride != numba.typeof(ONE)
     if total.dtype == stage.dtype or isinstance(total.dtype, numba.types.Integer):
 
-        def in_vectors(total, x, mask, start, lanes, paired, stage):
-            lane, length = 0, LINE // total.itemsize
+        def in_vectors(total, x, mask, start, stride, lanes, paired, stage):
+            lane, length, further = 0, LINE // total.itemsize, place(lanes, stride)
             while lane + length <= paired:
-                add_vectors(total, lane, x, mask, start + lane, lanes, ONE, TWO, ONE, None, True)
+                at = start + place(lane, stride)
+                add_vectors(total, lane, x, mask, at, further, stride, TWO, ONE, None, True)
                 lane += length
             single = lane
             while single < lanes:
-                add_vectors(total, single, x, mask, start + single, 0, ONE, ONE, ONE, None, True)
+                add_vectors(total, single, x, mask, start + place(single, stride), 0, stride, ONE, ONE, None, True)
                 single += length
-            if lane < paired:
-                add_tail(total, lane, x, mask, start + lanes + lane, 0, ONE, paired - lane, False)
+            if is_apart:
+                for k in range(lane, paired):
+                    total[k] += element(x, mask, start + further + place(k, stride), total)
+            elif lane < paired:
+                add_tail(total, lane, x, mask, start + further + lane, 0, ONE, paired - lane, False)
 
         return in_vectors
 
-    def one_by_one(total, x, mask, start, lanes, paired, stage):
+    def one_by_one(total, x, mask, start, stride, lanes, paired, stage):
         for k in range(paired):
-            low, high = element(x, mask, start + k, stage), element(x, mask, start + lanes + k, stage)
+            low = element(x, mask, start + place(k, stride), stage)
+            high = element(x, mask, start + place(lanes + k, stride), stage)
             total[k] = convert(low, total) + convert(high, total)
         for k in range(paired, lanes):
-            total[k] = element(x, mask, start + k, stage)
+            total[k] = element(x, mask, start + place(k, stride), stage)
 
     return one_by_one
 
@@ -842,7 +964,7 @@ def _sum_fours(x, mask, first, last, start, out):
             odd = element(x, None, 4 * o + 1, like) + element(x, None, 4 * o + 3, like)
             value = convert(even + odd + start, out)
             out[o] = value
-            strange += value - value != 0
+            strange += is_strange(value)
             o += 1
         if (last - o) * out.itemsize >= STREAMED:
             while o + length <= last:
@@ -868,8 +990,7 @@ def store_fours(typing_context, x, start, out, first, streamed):
     def generate(context, builder, signature, arguments):
         source, target = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, x), (2, out)))
         length = LINE * 8 // out.dtype.bitwidth
-        element, written = (context.get_value_type(array.dtype) for array in (x, out))
-        sums, wide = ir.VectorType(written, length), numba.float64
+        element, wide = context.get_value_type(x.dtype), numba.float64
         at = builder.mul(arguments[3], ir.IntType(64)(4))
         pointer = builder.bitcast(builder.gep(source, [at]), ir.VectorType(element, 4 * length).as_pointer())
         fours = builder.load(pointer, align=x.dtype.bitwidth // 8)
@@ -879,14 +1000,10 @@ def store_fours(typing_context, x, start, out, first, streamed):
 
         even, odd = (builder.fadd(column(number), column(number + 2)) for number in (0, 1))
         value = builder.fadd(builder.fadd(even, odd), _repeated(builder, arguments[1], length))
-        value = _converted(builder, value, wide, out.dtype)
-        store = builder.store(
-            value, builder.bitcast(builder.gep(target, [arguments[3]]), sums.as_pointer()), align=LINE
-        )
+        store, is_strange = _stored(builder, value, wide, out.dtype, builder.gep(target, [arguments[3]]), LINE)
         if streamed != numba.none:
             store.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
-        is_strange = builder.fcmp_unordered("!=", builder.fsub(value, value), ir.Constant(sums, [0.0] * length))
-        return builder.zext(builder.bitcast(is_strange, ir.IntType(length)), ir.IntType(64))
+        return is_strange
 
     return numba.int64(x, numba.float64, out, numba.intp, streamed), generate
 

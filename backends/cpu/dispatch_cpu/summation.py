@@ -39,6 +39,11 @@ STRIPE = 8192
 second level of the cache. No sum depends on it.
 """
 
+FEW_ROWS = 256
+"""Rows of which kernels work on an eighth of these columns: they are read in streams that go on with the next columns,
+and the lanes stay in the first level of the cache.
+"""
+
 WIDE = 16
 """Neighbours from which NumPy's reduction over another axis adds one row of them after the other, as is meant here."""
 
