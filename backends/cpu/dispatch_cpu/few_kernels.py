@@ -130,7 +130,7 @@ def add_up(told, at, x, mask, out, extents, steps):
     kernel, jobs = told[at + 3], outer * ((width + stripe - 1) // stripe)
     is_one = width == 1 or (width == 2 and column_stride == 1)
     is_short = is_one and width * rows <= most_lanes and (outer > 1 or row_stride == width)
-    if is_short and (near >= told[SERIAL] or rows <= told[SERIAL]):
+    if is_short and (rows <= told[SERIAL] or near >= min(outer, told[SERIAL])):
         kernel, jobs = told[at + 4], outer
     sums = out if written == result else np.empty(outer * width * written, np.uint8)
     if mask.size == 0:

@@ -199,7 +199,8 @@ def plan_jobs(
     row_stride = strides[1]
     column_stride = strides[2] if width > 1 else row_stride
     sizes = (rows, width, lanes, SERIAL * lanes, chunk, shape[1], stripe)
-    walk = (pair_stride is not None, pair_stride or 0, max(outer, 1) if near is None else near, far_stride)
+    near = max(outer, 1) if near is None else near
+    walk = (pair_stride is not None, pair_stride or 0, near, far_stride)
     plan = Plan(strides[0], row_stride, column_stride, *sizes, finished, *walk)
     count = outer * shape[1] * -(-width // stripe)
     a_task = count
@@ -207,7 +208,8 @@ def plan_jobs(
         a_task = max(TASK // (min(chunk, rows) * stripe * itemsize), min(WRITTEN // (stripe * 8), count // 8), 1)
     # Each lane has one row at most, and the columns of a row are one or a pair.
     is_short = width * rows <= LANES and (width == 1 or (width == 2 and column_stride == 1))
-    is_short &= rows <= SERIAL or walk[2] >= SERIAL or near is None
+    # It takes as many outer indices at a time as one stride walks.
+    is_short &= rows <= SERIAL or near >= min(outer, SERIAL)
     name = "sum_short_rows" if is_short else "sum_rows"
     written = result if result is not None and finished else recipe.total
     return Jobs(name, recipe, written, np.array(plan, np.int64), shape, count, a_task)
