@@ -337,29 +337,34 @@ def has_tails(x, mask, stage):
 
     Elements that are written one after the other stall the vector that reads them next.
     """
-    return x.dtype in (numba.float32, numba.float64) and mask in (None, numba.none) and stage.dtype == numba.float64
+    if x.dtype.bitwidth < 32 or stage.dtype.bitwidth != 64 or mask not in (None, numba.none):
+        return False
+    return isinstance(x.dtype, numba.types.Float) == isinstance(stage.dtype, numba.types.Float)
 
 
 @intrinsic
 def add_part(typing_context, stage, lane, x, at, step, rows, count, fresh):
-    """Do as `add_tail`, for float64 lanes and no mask."""
+    """Do as `add_tail`, for lanes of 8 bytes and no mask."""
 
     def generate(context, builder, signature, arguments):
         lanes, data = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, stage), (2, x)))
-        whole, index = ir.VectorType(ir.DoubleType(), 8), ir.VectorType(ir.IntType(64), 8)
+        whole, index = ir.VectorType(context.get_value_type(stage.dtype), 8), ir.VectorType(ir.IntType(64), 8)
+        is_float = isinstance(stage.dtype, numba.types.Float)
+        add = builder.fadd if is_float else builder.add
         part = ir.VectorType(context.get_value_type(x.dtype), 8)
         target = builder.bitcast(builder.gep(lanes, [arguments[1]]), whole.as_pointer())
         present = builder.icmp_signed("<", ir.Constant(index, list(range(8))), _repeated(builder, arguments[6], 8))
         pointer = part.as_pointer()
         kind = ir.FunctionType(part, [pointer, ir.IntType(32), present.type, part])
-        masked_load = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v8f{x.dtype.bitwidth}.p0")
+        name = f"llvm.masked.load.v8{'f' if is_float else 'i'}{x.dtype.bitwidth}.p0"
+        masked_load = cgutils.get_or_insert_function(builder.module, kind, name)
         align = ir.IntType(32)(x.dtype.bitwidth // 8)
         total = builder.select(arguments[7], _neutral(whole), builder.load(target, align=LINE))
         place = arguments[3]
         for _ in range(len(rows)):
             source = builder.bitcast(builder.gep(data, [place]), pointer)
             value = builder.call(masked_load, [source, align, present, _neutral(part)])
-            total = builder.fadd(total, _converted(builder, value, x.dtype, stage.dtype))
+            total = add(total, _converted(builder, value, x.dtype, stage.dtype))
             place = builder.add(place, arguments[4])
         builder.store(total, target, align=LINE)
         return context.get_dummy_value()
