@@ -182,3 +182,69 @@ def test_where_may_be_true(dtype, shape):
 @pytest.mark.parametrize("dtype", "BHI")
 def test_a_sum_of_unsigned_integers_in_floats_may_begin_below_zero(dtype, n):
     assert dispatch.sum(np.ones(n, dtype), dtype=np.float64, initial=-1, backend="cpu") == n - 1
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("dtype", "fdFD")
+def test_windows_of_four_that_overlap(dtype):
+    values = np.arange(400, dtype=dtype)
+    size = values.itemsize
+    pairs = np.lib.stride_tricks.as_strided(values, (90, 4, 2), (4 * size, size, size))
+    np.testing.assert_array_equal(dispatch.sum(pairs, axis=1), pairs.copy().sum(axis=1))
+    halves = np.lib.stride_tricks.as_strided(values, (90, 4), (2 * size, size // 2))
+    np.testing.assert_array_equal(dispatch.sum(halves, axis=1), halves.copy().sum(axis=1))
+
+
+@pytest.mark.usefixtures("compiled", "nothing_is_small")
+@pytest.mark.parametrize("dtype", "?hifd")
+def test_where_may_be_a_list(dtype):
+    assert dispatch.sum(np.ones((300, 10), dtype), where=[True] * 5 + [False] * 5) == 1500
+    assert dispatch.sum(np.ones(3000, dtype), where=[True] * 3000) == 3000
+
+
+@pytest.mark.usefixtures("compiled")
+def test_an_initial_value_and_two_elements_are_rounded_once_whatever_was_asked_before():
+    a = np.array([[1] * 5, [2**-25 + 2**-40] * 5], "f")
+    assert (dispatch.sum(a, axis=0, initial=0) == 1).all()
+    assert (dispatch.sum(a, axis=0, initial=2**-25) == np.float32(1 + 2**-23)).all()
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize(("shape", "axis"), [((1_000_000,), None), ((16, 60_000), 0)])
+def test_partial_sums_are_not_rounded_to_a_narrower_out(shape, axis):
+    a = np.full(shape, 0.005)
+    a[0] = 2**30
+    exact = 2**30 + 0.005 * (a.size // np.sum(a, axis).size - 1)
+    out = np.zeros(np.sum(a, axis).shape, "f")
+    assert dispatch.sum(a, axis, out=out) is out
+    assert (out == np.float32(exact)).all()
+
+
+@pytest.mark.usefixtures("compiled")
+def test_out_does_not_change_the_order_where_elements_repeat():
+    rows = np.full((9, 1000), 2.0**-53)
+    rows[:, 0] = 1
+    a = np.lib.stride_tricks.as_strided(rows, (1000, 3, 9), (8, 0, 8000))
+    for out in (None, np.empty((9, 3)).T):
+        assert (abs(dispatch.sum(a, axis=0, out=out) - (1 + 999 * 2.0**-53)) <= 21 * 2.0**-53).all()
+
+
+@pytest.mark.usefixtures("compiled")
+def test_integers_that_float16_does_not_hold_are_cast_before_they_begin_a_sum():
+    ones = np.ones(101, "e")
+    for initial in (2049, 2049.0):
+        assert dispatch.sum(ones, initial=initial) == np.sum(ones, initial=initial) == 2148
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", "fdFD")
+def test_masked_elements_raise_no_warning(dtype):
+    largest = np.finfo(dtype).max
+    for shape, axis in (((40,), None), ((3000,), None), ((300, 20), 1), ((40, 300), 0), ((300, 4), 1)):
+        for one, other in ((np.inf, -np.inf), (largest, largest)):
+            a, marks = np.ones(shape, dtype), np.ones(shape, bool)
+            a.reshape(-1)[0] = one
+            strange = [place for place in (1, 2, 16, 256, 512, a.size // 2) if 0 < place < a.size]
+            a.reshape(-1)[strange], marks.reshape(-1)[strange] = other, False
+            np.testing.assert_array_equal(dispatch.sum(a, axis, where=marks), np.sum(a, axis, where=marks))

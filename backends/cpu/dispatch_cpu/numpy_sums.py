@@ -45,12 +45,14 @@ def is_best_for_vectors(a: NDArray[Any]) -> bool:
     return a.size < BELOW.get(char, 0) and (char not in "dD" or (a.ndim == 1 and (a.dtype.isnative or a.size <= CHUNK)))
 
 
-def is_best(a: NDArray[Any], reduction: Reduction, *, masked: bool) -> bool:
-    """Whether NumPy sums arrays like `a` best."""
+def is_best(a: NDArray[Any], reduction: Reduction, *, masked: bool, started: bool) -> bool:
+    """Whether NumPy sums arrays like `a` best, under a mask or not, and from an initial value that is given or not."""
     own, char, size = a.dtype.char, reduction.dtype.char, a.size
     if size < 2:
         return True
-    if own == char and char in "fF" and not masked and _adds_two_rows(reduction):
+    if char in "efdFD" and reduction.out is not None and not _keeps_order(a, reduction):
+        return False
+    if own == char and char in "fF" and not (masked or started) and _adds_two_rows(reduction):
         return True
     if char not in BELOW:
         return own == char == "e" and not masked and _adds_halves_well(reduction.layout)
@@ -91,7 +93,12 @@ def pair_depth(count: int) -> int:
 
 def _adds_two_rows(reduction: Reduction) -> bool:
     """Whether sums are of two elements that are no neighbours: they are rounded once, in whatever dtype."""
-    return reduction.count == 2 and reduction.layout.pattern[-1:] == "K" and not reduction.initial
+    return reduction.count == 2 and reduction.layout.pattern[-1:] == "K"
+
+
+def _keeps_order(a: NDArray[Any], reduction: Reduction) -> bool:
+    """Whether `out` does not decide in which order NumPy adds, or in which dtype it keeps the sums of buffers."""
+    return reduction.out.dtype == reduction.dtype and all(a.strides[i] for i in range(a.ndim) if a.shape[i] > 1)
 
 
 def _has_long_rows(a: NDArray[Any], layout: Layout) -> bool:

@@ -50,7 +50,7 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
         elements = prepare(a, axis, reduction.dtype, None, keepdims, NO_VALUE, where)
     except (TypeError, ValueError, OverflowError):
         return _sum_any
-    if not _is_ours(reduction) or is_best(a, reduction, masked=is_masked):
+    if not _is_ours(reduction) or is_best(a, reduction, masked=is_masked, started=is_started):
         return by_numpy
     result = reduction.dtype
     if _is_exact_sum_of_integers(a.dtype, reduction):
@@ -59,7 +59,7 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
         if a.dtype.char != result.char:
             return _sum_any  # each element is cast first, and then summed in a wider dtype
         elements = prepare(a, axis, WIDER[result.char], None, keepdims, NO_VALUE, where)
-    if elements.dtype.kind in "iu" and is_best(a, elements, masked=is_masked):
+    if elements.dtype.kind in "iu" and is_best(a, elements, masked=is_masked, started=False):
         return _finishing(_by_numpy_in(elements.dtype), elements.dtype, result)
     is_alike = is_masked and _are_alike(a, where)
     few = plan_few(a, elements, masked=is_alike)
@@ -146,7 +146,7 @@ def _by_few_where(few: FewSums, nothing: NDArray[Any], *, in_columns: bool) -> R
 
 def _by_kernel(route: KernelRoute) -> Run:
     def run(a: NDArray[Any], axis: Any, _dtype: Any, _out: Any, keepdims: Any, _initial: Any, where: Any) -> Any:
-        result = route.take(a, None if where is NO_VALUE or where is True else where)
+        result = route.take(a, None if where is NO_VALUE or where is True else np.asarray(where))
         if result is None:  # not aligned, or its kernel is not ready
             return _sum_any(a, axis, route.operation, None, keepdims, NO_VALUE, where)
         return result
@@ -157,14 +157,15 @@ def _by_kernel(route: KernelRoute) -> Run:
 def _finishing(add: Run, operation: np.dtype[Any], result: np.dtype[Any]) -> Run:
     """Return what adds `initial` to a sum of elements in the dtype `operation`, casts it to `result`, and stores it."""
     is_integer, is_cast = operation.kind in "iu", operation != result
-    least, to_result = 0 if "u" in (operation.kind, result.kind) else -SIMPLE, result.type
+    most = SIMPLE if result.char != "e" else SIMPLE_HALF
+    least, to_result = 0 if "u" in (operation.kind, result.kind) else -most, result.type
     is_real = operation.kind == result.kind == "f"
 
     def run(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
         if initial is NO_VALUE:
             total = add(a, axis, operation, None, keepdims, NO_VALUE, where)
         else:
-            if initial.__class__ is int and least <= initial <= SIMPLE:
+            if initial.__class__ is int and least <= initial <= most:
                 start = initial
             elif initial.__class__ is float and _is_simple(initial, result.kind):
                 start = to_result(initial)
@@ -192,6 +193,9 @@ def _finishing(add: Run, operation: np.dtype[Any], result: np.dtype[Any]) -> Run
 
 SIMPLE = 60000
 """Largest initial value, by its magnitude, of which it is not asked whether the sum's dtype holds it."""
+
+SIMPLE_HALF = 2048
+"""The same where that is float16."""
 
 
 def _is_simple(initial: float, kind: str) -> bool:

@@ -166,9 +166,21 @@ def _neutral(kind):
 
 
 def _masked(builder, value, marks):
-    """Generate numbers where the bytes of a mask are not 0, and what changes no sum elsewhere."""
+    """Generate numbers where the bytes of a mask are not 0, and what changes no sum elsewhere.
+
+    Without the fence the compiler adds all of them, and takes back the sums: floats that are masked would raise flags.
+    """
     is_marked = builder.icmp_unsigned("!=", marks, ir.Constant(marks.type, None))
-    return builder.select(is_marked, value, _neutral(value.type))
+    value = builder.select(is_marked, value, _neutral(value.type))
+    element, name = getattr(value.type, "element", value.type), ""
+    if isinstance(element, ir.IntType):
+        return value
+    if isinstance(value.type, ir.VectorType):
+        name = f"v{value.type.count}"
+    name += {kind: f"f{bits}" for bits, kind in FLOATS.items()}[element]
+    kind = ir.FunctionType(value.type, [value.type])
+    fence = cgutils.get_or_insert_function(builder.module, kind, f"llvm.arithmetic.fence.{name}")
+    return builder.call(fence, [value])
 
 
 @intrinsic
@@ -453,8 +465,9 @@ def _copy_lanes(stage, total, runs, width, pitch, to_pitch):
         if to_pitch > width:
             total[: runs * to_pitch] = neutral(total)
         for k in range(runs):
+            copied, lanes = lanes_from(total, k * to_pitch), lanes_from(stage, k * pitch)
             for lane in range(width):
-                total[k * to_pitch + lane] = stage[k * pitch + lane]
+                copied[lane] = lanes[lane]
 
     return copy
 
@@ -849,7 +862,7 @@ def sum_short_rows(x, mask, plan, first, last, out):
         if outer_stride == rows * width and row_stride == width:
             fetch_elements(x, begin + AHEAD // x.itemsize, block * rows * width)
         for column in range(width):
-            if rows == 4 and outer_stride == 4 and row_stride == 1:
+            if rows == 4 and width == 1 and outer_stride == 4 and row_stride == 1:
                 add_fours(x, mask, begin, stage, total[:count])
                 halves = 1
             else:
