@@ -25,6 +25,9 @@ Run: TypeAlias = Callable[..., Any]
 CAST = 1 << 21
 """Bytes below which arrays are cast as a whole, and stay in the cache."""
 
+PACKED = 1 << 15
+"""Elements from which integers under a mask that no kernel walks beside them take less time if they are packed."""
+
 WIDER = {"e": "d", "f": "d", "F": "D"}
 """In what floats are summed that something is still to be added to, by the characters of dtypes."""
 
@@ -71,7 +74,7 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
         add = _by_few_where(few, NOTHING[a.dtype.char], in_columns=a.flags.fnc)
     elif (route := plan_route(a, elements)) is not None and not (elements.dtype.kind in "iu" and route.is_split_up):
         add = _by_kernel(route)
-    elif elements.dtype.kind in "iu" and a.dtype.kind in "biu":
+    elif elements.dtype.kind in "iu" and a.dtype.kind in "biu" and not (is_masked and a.size >= PACKED):
         add = _by_numpy_in(elements.dtype)  # swapped bytes, say: NumPy is exact, and nothing is gained by a copy
     elif not is_masked and a.dtype != elements.dtype and a.size * elements.dtype.itemsize < CAST:
         add = _by_cast(a.astype(elements.dtype), axis, keepdims)
