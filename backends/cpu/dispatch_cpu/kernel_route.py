@@ -15,6 +15,7 @@ from dispatch_cpu.in_place import can_read, first_pass, is_parallel, plan_in_pla
 from dispatch_cpu.memory_views import writeable
 from dispatch_cpu.row_sums import Jobs
 from dispatch_cpu.signals import signal
+from dispatch_cpu.summation import SERIAL
 
 SPLIT_UP = 128
 """Elements below which a job takes as long as it takes to begin."""
@@ -62,11 +63,14 @@ class KernelRoute:
             self._view = self.operation
 
     @property
-    def is_split_up(self) -> bool:
-        """Whether it has many jobs that sum a handful of elements each, of several columns."""
-        outer, _, width = self._passes[0].shape
-        rows = self._passes[0].plan[3]
-        return bool(outer > 1 and width > 1 and rows * width < SPLIT_UP)
+    def suits_integers(self) -> bool:
+        """Whether NumPy is no faster, which it is in jobs of a handful of elements and in short rows that are apart."""
+        jobs = self._passes[0]
+        outer, _, width = jobs.shape
+        row_stride, rows = jobs.plan[1], jobs.plan[3]
+        is_split_up = outer > 1 and width > 1 and rows * width < SPLIT_UP
+        is_apart = jobs.kernel == "sum_short_rows" and row_stride != width and rows > SERIAL
+        return not (is_split_up or is_apart)
 
     def take(self, a: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> Any:
         """Return the sum of `a`; None where its elements are not aligned or a kernel is not ready."""

@@ -72,7 +72,7 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
         return _finishing(_by_few(few, masked=is_masked), elements.dtype, result)
     if few is not None and elements.where.shape == a.shape:
         add = _by_few_where(few, NOTHING[a.dtype.char], in_columns=a.flags.fnc)
-    elif (route := plan_route(a, elements)) is not None and not (elements.dtype.kind in "iu" and route.is_split_up):
+    elif (route := plan_route(a, elements)) is not None and (elements.dtype.kind not in "iu" or route.suits_integers):
         add = _by_kernel(route)
     elif elements.dtype.kind in "iu" and a.dtype.kind in "biu" and not (is_masked and a.size >= PACKED):
         add = _by_numpy_in(elements.dtype)  # swapped bytes, say: NumPy is exact, and nothing is gained by a copy
