@@ -14,6 +14,7 @@ from dispatch.reduction import Reduction
 from dispatch_cpu import kernels, recipes, row_sums
 from dispatch_cpu.few_arrangement import Change, arrange
 from dispatch_cpu.few_by_numpy import sum_by_numpy
+from dispatch_cpu.row_sums import touched
 
 MOST = 1 << 16
 """Floats that are few even if NumPy has to copy them for the ufunc."""
@@ -132,7 +133,8 @@ def plan_few(a: NDArray[Any], reduction: Reduction, *, masked: bool) -> FewSums 
     If it is `masked`, what it returns takes contiguous arrays, and masks of the same layout.
     """
     chars = str(a.dtype.char) + str(reduction.dtype.char)
-    if chars not in recipes.FEW or not (a.size and MOST) or a.nbytes > row_sums.THREADED:
+    steps = (step for extent, step in zip(a.shape, a.strides, strict=True) if extent > 1)
+    if chars not in recipes.FEW or not (a.size and MOST) or touched(a.size, a.itemsize, steps) > row_sums.THREADED:
         return None
     layout, before, after, is_copied = arrange(a, reduction)
     if a.size >= MOST and (is_copied or not a.dtype.isnative):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,6 +15,9 @@ from dispatch_cpu import kernels, recipes, summation
 from dispatch_cpu.parallel import run_over_rows
 from dispatch_cpu.recipes import Recipe
 from dispatch_cpu.summation import FEW_ROWS, LANES, SERIAL, STRIPE
+
+LINE = 64
+"""Bytes that memory delivers at once."""
 
 TASK = 1 << 20
 """Bytes of the operand that one task of a thread reads."""
@@ -28,11 +31,16 @@ for the first time clear it both.
 """
 
 THREADED = 3 << 23
-"""Bytes of elements up to which the calling thread adds them all.
+"""Bytes of memory up to which the calling thread adds all that is in it (`touched`).
 
 To wake another takes a fifth of a millisecond on a virtual machine, and one alone gets most of what a shared cache
 gives.
 """
+
+
+def touched(size: int, itemsize: int, steps: Iterable[int]) -> int:
+    """Return the bytes of memory that are read for so many elements, by the bytes from one to the next along axes."""
+    return size * min(max(min(map(abs, steps), default=itemsize), itemsize), LINE)
 
 
 def chunk_rows(rows: int, width: int, itemsize: int, task: float = TASK) -> int:
@@ -190,7 +198,9 @@ def plan_jobs(
         Those of the `Plan`; by default, columns are evenly spaced, and one stride walks all outer indices.
     """
     itemsize = np.dtype(recipe.element).itemsize
-    threaded = threads and outer * rows * width * itemsize > THREADED
+    extents = zip((outer, rows, width), (strides[0], strides[1], pair_stride or strides[2]), strict=True)
+    steps = (step * itemsize for extent, step in extents if extent > 1)
+    threaded = threads and touched(outer * rows * width, itemsize, steps) > THREADED
     lanes = summation.lanes(width)
     chunk = max(chunk_rows(rows, width, itemsize), CHUNK) if threaded else chunk_rows(rows, width, itemsize, math.inf)
     stripe = width if lanes > 1 else stripe_columns(rows, width)
