@@ -20,6 +20,13 @@ A = RNG.standard_normal((2050, 2050)).astype(np.float32)
 ARGUMENTS = [{}, {"axis": 0}, {"axis": 1}, {"where": A > 0}, {"dtype": np.float64}]
 
 
+@pytest.fixture(autouse=True)
+def threads(monkeypatch):
+    """The sums of `A` are large enough for threads."""
+    monkeypatch.setattr(row_sums, "THREADED", A.nbytes // 2)
+    forget_plans()
+
+
 def sums():
     return [np.asarray(dispatch.sum(A, **arguments)).tobytes() for arguments in ARGUMENTS]
 
@@ -36,8 +43,6 @@ def test_many_threads_get_the_same_bits(compiled):
 
 @pytest.mark.parametrize("cores", [1, 2, 7])
 def test_the_number_of_cores_does_not_matter(compiled, cores, monkeypatch):
-    monkeypatch.setattr(row_sums, "THREADED", A.nbytes // 2)
-    forget_plans()
     expected = sums()
     parallel._after_fork()
     monkeypatch.setattr(parallel, "cores", lambda: cores)
