@@ -200,6 +200,13 @@ def medians(timed: dict[str, Callable[[], object]], rounds: int) -> dict[str, fl
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
+def get_ready(call: Callable[[], object], nbytes: int) -> None:
+    """Call until the kernels are there; small sums ask for them late."""
+    for _ in range(kernels.SMALL_SUMS + 1 if nbytes < 1 << 16 else 1):
+        call()
+    kernels.wait()
+
+
 def cases(full: bool) -> Iterator[tuple[str, str, int]]:
     """Return (dtype, layout, bytes) of what is measured, the large ones first."""
     if full:
@@ -243,9 +250,7 @@ def measure(
         "numpy": lambda: np.sum(a, **arguments),
         "dispatch": lambda: dispatch.sum(a, **arguments),
     }
-    for _ in range(kernels.SMALL_SUMS + 1 if a.nbytes < 1 << 16 else 1):  # small sums ask for kernels late
-        timed["dispatch"]()
-    kernels.wait()
+    get_ready(timed["dispatch"], a.nbytes)
     timed |= peers(a, arguments) if with_peers else {}
     return {"dtype": dtype, "layout": layout, "size": size, "bytes": nbytes, "seconds": medians(timed, rounds)}
 

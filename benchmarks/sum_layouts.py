@@ -16,8 +16,7 @@ from collections import defaultdict
 from typing import Any, NamedTuple
 
 import numpy as np
-from dispatch_cpu import kernels
-from sum import medians
+from sum import TOLERATED, elements, get_ready, marks, medians
 
 import dispatch
 
@@ -39,7 +38,6 @@ STEPS = {(0, 1): 0.55, (1, 1): 0.15, (0, 2): 0.1, (0, 3): 0.08, (None, -1): 0.07
 """Where slices begin, and their steps, by how often they are drawn."""
 
 ARGUMENTS = {"none": 0.66, "keepdims": 0.08, "initial": 0.08, "where": 0.08, "out": 0.06, "dtype": 0.04}
-TOLERATED = 1.05
 ROUNDS = (5, 15, 31)
 
 
@@ -55,16 +53,15 @@ class Case(NamedTuple):
 
     def array(self) -> np.ndarray:
         """Return what is summed."""
-        count = int(np.prod(self.shape))
-        pattern = np.random.default_rng(0).integers(0, 2 if self.dtype == "bool" else 100, 4099)
-        return np.resize(pattern.astype(self.dtype), count).reshape(self.shape)[self.slices].transpose(self.order)
+        vector = elements(self.dtype, int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize)
+        return vector.reshape(self.shape)[self.slices].transpose(self.order)
 
     def arguments(self, a: np.ndarray) -> dict[str, Any]:
         """Return the arguments behind the axis."""
         given = {
             "keepdims": lambda: True,
             "initial": lambda: 1,
-            "where": lambda: np.resize(np.arange(4099) % 3 != 0, a.shape),
+            "where": lambda: marks(a),
             "out": lambda: np.asarray(np.sum(a, self.axis)),
             "dtype": lambda: np.result_type(a, np.float64),
         }
@@ -113,9 +110,7 @@ def slowness(case: Case, a: np.ndarray) -> float:
         "numpy": lambda: np.sum(a, case.axis, **arguments),
         "dispatch": lambda: dispatch.sum(a, case.axis, **arguments),
     }
-    for _ in range(kernels.SMALL_SUMS + 1 if a.nbytes < 1 << 16 else 1):
-        timed["dispatch"]()
-    kernels.wait()
+    get_ready(timed["dispatch"], a.nbytes)
     least = float("inf")
     for rounds in ROUNDS:
         seconds = medians(timed, rounds)

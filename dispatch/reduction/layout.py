@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -104,14 +104,19 @@ def canonical_layout(shape: tuple[int, ...], strides: tuple[Strides, ...], reduc
                 steps[operand] = -step
 
     order = _memory_order(by_axis)
-    groups: list[Group] = []
-    for axis in order:
-        inner = Group(shape[axis], tuple(by_axis[axis]), axis in reduced)
-        if groups and groups[-1].reduced == inner.reduced and continues(groups[-1], inner):
-            inner = Group(groups.pop().extent * inner.extent, inner.strides, inner.reduced)
-        groups.append(inner)
+    groups = merged(Group(shape[axis], tuple(by_axis[axis]), axis in reduced) for axis in order)
     kept = tuple(axis for axis in order if axis not in reduced)
     return Layout(tuple(groups), tuple(offsets), factor, kept, frozenset(flipped - reduced))
+
+
+def merged(groups: Iterable[Group]) -> list[Group]:
+    """Return the fewest groups that walk the same memory in the same order."""
+    fewest: list[Group] = []
+    for inner in groups:
+        if fewest and fewest[-1].reduced == inner.reduced and continues(fewest[-1], inner):
+            inner = Group(fewest.pop().extent * inner.extent, inner.strides, inner.reduced)
+        fewest.append(inner)
+    return fewest
 
 
 def continues(outer: Group, inner: Group) -> bool:

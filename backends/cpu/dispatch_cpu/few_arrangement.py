@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from dispatch.reduction import Reduction
+from dispatch.reduction import Group, Reduction
+from dispatch.reduction.layout import continues, merged
 from dispatch_cpu.few_layouts import LAYOUTS
-
-FEW = 128
-"""Elements that are summed in less time than it takes to begin."""
+from dispatch_cpu.row_sums import SPLIT_UP
 
 SMALL = 2048
 """Elements up to which nothing takes longer than to begin."""
@@ -41,12 +40,6 @@ class Arrangement(NamedTuple):
     is_copied: bool
 
 
-class _Axis(NamedTuple):
-    extent: int
-    stride: int
-    reduced: bool
-
-
 def arrange(a: NDArray[Any], reduction: Reduction) -> Arrangement:
     """Return what is done with arrays like `a`, whose axes are walked in the order of memory."""
     order = list(range(a.ndim))
@@ -55,8 +48,8 @@ def arrange(a: NDArray[Any], reduction: Reduction) -> Arrangement:
     kept = [axis for axis in order if reduction.keepdims or axis not in reduction.axes]
     shape = tuple(1 if axis in reduction.axes else a.shape[axis] for axis in kept)
     ordered_back = _transposed([kept.index(axis) for axis in sorted(kept)])
-    axes = [_Axis(a.shape[axis], a.strides[axis], axis in reduction.axes) for axis in order]
-    before, walked = _transposed(order), _merged(axes)
+    axes = [Group(a.shape[axis], (a.strides[axis],), axis in reduction.axes) for axis in order]
+    before, walked = _transposed(order), merged(axis for axis in axes if axis.extent > 1)
     is_copied = _pattern(walked) not in LAYOUTS or _is_split_up(walked)
     if _is_walked_as_it_is(axes, walked, is_small=a.size < SMALL):
         walked = axes
@@ -66,7 +59,7 @@ def arrange(a: NDArray[Any], reduction: Reduction) -> Arrangement:
         # What is left of a sum over all axes is a vector, and of others a matrix with a row a sum.
         before += _transposed(sorted(range(len(axes)), key=lambda axis: axes[axis].reduced))
         sizes = [prod(axis.extent for axis in axes if axis.reduced is reduced) for reduced in (False, True)]
-        walked = [_Axis(size, 0, bool(reduced)) for reduced, size in enumerate(sizes) if reduced or size > 1]
+        walked = [Group(size, (0,), bool(reduced)) for reduced, size in enumerate(sizes) if reduced or size > 1]
         before.append(methodcaller("reshape", _extents(walked)))
     if _is_split_up(walked):
         before.append(methodcaller("copy"))
@@ -74,40 +67,28 @@ def arrange(a: NDArray[Any], reduction: Reduction) -> Arrangement:
     return Arrangement(_pattern(walked), before, [*_reshaped(sums, shape), *ordered_back], is_copied)
 
 
-def _merged(axes: Sequence[_Axis]) -> list[_Axis]:
-    """Return the fewest axes that walk the same memory."""
-    merged: list[_Axis] = []
-    for axis in axes:
-        if axis.extent == 1:
-            continue
-        if merged and merged[-1].reduced == axis.reduced and merged[-1].stride == axis.extent * axis.stride:
-            axis = _Axis(merged.pop().extent * axis.extent, axis.stride, axis.reduced)
-        merged.append(axis)
-    return merged
-
-
-def _is_walked_as_it_is(axes: Sequence[_Axis], merged: Sequence[_Axis], *, is_small: bool) -> bool:
+def _is_walked_as_it_is(axes: Sequence[Group], fewest: Sequence[Group], *, is_small: bool) -> bool:
     """Whether a ufunc takes these axes as fast as merged ones: another shape costs a tenth of a small sum, or more.
 
     It merges kept axes itself; but columns of one element are walked one after the other.
     """
-    passes, fewest = (sum(axis.reduced for axis in walked) for walked in (axes, merged))
-    return _pattern(axes) in LAYOUTS and passes == fewest and (is_small or axes[-1].extent > 1)
+    passes, needed = (sum(axis.reduced for axis in walked) for walked in (axes, fewest))
+    return _pattern(axes) in LAYOUTS and passes == needed and (is_small or axes[-1].extent > 1)
 
 
-def _is_split_up(axes: Sequence[_Axis]) -> bool:
+def _is_split_up(axes: Sequence[Group]) -> bool:
     """Whether a ufunc would begin anew for every few elements, and would not if they were contiguous."""
     if _pattern(axes) != "RKK":
         return False
     rows, outer, columns = axes
-    return rows.extent * columns.extent < FEW and outer.stride != columns.extent * columns.stride
+    return rows.extent * columns.extent < SPLIT_UP and not continues(outer, columns)
 
 
-def _pattern(axes: Sequence[_Axis]) -> str:
+def _pattern(axes: Sequence[Group]) -> str:
     return "".join("R" if axis.reduced else "K" for axis in axes)
 
 
-def _extents(axes: Sequence[_Axis]) -> tuple[int, ...]:
+def _extents(axes: Sequence[Group]) -> tuple[int, ...]:
     return tuple(axis.extent for axis in axes)
 
 

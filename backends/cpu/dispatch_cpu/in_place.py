@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dispatch.reduction import Group
+from dispatch.reduction.layout import merged
 from dispatch_cpu import recipes, row_sums
 from dispatch_cpu.few_layouts import SHORT
 
@@ -31,6 +33,11 @@ def is_parallel(mask: NDArray[np.bool_], x: NDArray[Any]) -> bool:
     steps = zip(mask.strides, x.strides, x.shape, strict=True)
     is_plain = x.dtype.kind != "c" and x.dtype.isnative
     return is_plain and all(m * x.itemsize == s for m, s, n in steps if n > 1)
+
+
+def repeats(x: NDArray[Any]) -> bool:
+    """Whether there is an axis along which `x` has the same elements again."""
+    return any(step == 0 and n > 1 for step, n in zip(x.strides, x.shape, strict=True))
 
 
 def first_pass(extents: Sequence[int], reduced: Sequence[bool]) -> tuple[list[int], int, int | None]:
@@ -72,38 +79,24 @@ def plan_in_place(
     if any(step % size for step, n in zip(steps, extents, strict=True) if n > 1):
         return None
     *outer_steps, row_step, column_step = (step // size for step in steps)
-    (near, outer_step), *others = _merged(outer, outer_steps)
-    if len(others) > 1:
+    walk = merged(Group(n, (step,), False) for n, step in zip(outer, outer_steps, strict=True) if n > 1)
+    if len(walk) > 2:
         return None
-    far, far_step = others[0] if others else (1, 0)
+    far, near = [Group(1, (0,), False)] * (2 - len(walk)) + walk
     pair_step = None
     if dtype.kind == "c":
         pair_step = row_step if width == 1 else column_step
         pair_step = None if pair_step == 2 else pair_step
         width, column_step = 2 * width, 1
     return row_sums.plan_jobs(
-        near * far,
+        far.extent * near.extent,
         rows,
         width,
-        (outer_step, row_step, column_step),
+        (near.strides[0], row_step, column_step),
         recipe,
         threads=True,
         result=result,
         pair_stride=pair_step,
-        near=near,
-        far_stride=far_step,
+        near=near.extent,
+        far_stride=far.strides[0],
     )
-
-
-def _merged(extents: Sequence[int], steps: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the fewest extents and strides of indices that walk all of these, the innermost first."""
-    merged = [(1, 0)]
-    for extent, step in zip(reversed(extents), reversed(steps), strict=True):
-        inner, inner_step = merged[-1]
-        if inner == 1:
-            merged[-1] = (extent, step)
-        elif step == inner * inner_step:
-            merged[-1] = (inner * extent, inner_step)
-        elif extent > 1:
-            merged.append((extent, step))
-    return merged

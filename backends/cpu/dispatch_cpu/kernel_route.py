@@ -11,14 +11,11 @@ from numpy.typing import NDArray
 
 from dispatch.reduction import Reduction
 from dispatch_cpu import few_elements, kernels
-from dispatch_cpu.in_place import can_read, first_pass, is_parallel, plan_in_place
+from dispatch_cpu.in_place import can_read, first_pass, is_parallel, plan_in_place, repeats
 from dispatch_cpu.memory_views import writeable
-from dispatch_cpu.row_sums import Jobs
+from dispatch_cpu.row_sums import SPLIT_UP, Jobs
 from dispatch_cpu.signals import signal
 from dispatch_cpu.summation import SERIAL
-
-SPLIT_UP = 128
-"""Elements below which a job takes as long as it takes to begin."""
 
 
 class KernelRoute:
@@ -138,7 +135,7 @@ def plan_route(a: NDArray[Any], reduction: Reduction) -> KernelRoute | None:
         return None
     if mask is not None and not (type(mask) is np.ndarray and mask.shape == a.shape and is_parallel(mask, a)):
         return None
-    if a.ndim and not all(a.strides[i] for i in range(a.ndim) if a.shape[i] > 1) and mask is not None:
+    if mask is not None and repeats(a):
         return None
     groups = [(group.extent, group.strides[0], group.reduced) for group in reduction.layout.groups]
     real = 4 if reduction.dtype in (np.float32, np.complex64) else 8

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dispatch.reduction import Layout, Reduction
 from dispatch_cpu import summation
+from dispatch_cpu.in_place import repeats
 from dispatch_cpu.row_sums import THREADED
 
 BELOW = dict.fromkeys("?bBhHiI", 1 << 14) | dict.fromkeys("lLqQ", 1 << 13) | {"d": 1 << 20, "D": 1 << 19}
@@ -98,7 +99,7 @@ def _adds_two_rows(reduction: Reduction) -> bool:
 
 def _keeps_order(a: NDArray[Any], reduction: Reduction) -> bool:
     """Whether `out` does not decide in which order NumPy adds, or in which dtype it keeps the sums of buffers."""
-    return reduction.out.dtype == reduction.dtype and all(a.strides[i] for i in range(a.ndim) if a.shape[i] > 1)
+    return bool(reduction.out.dtype == reduction.dtype) and not repeats(a)
 
 
 def _has_long_rows(a: NDArray[Any], layout: Layout) -> bool:

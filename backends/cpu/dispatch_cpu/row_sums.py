@@ -30,6 +30,9 @@ WRITTEN = 1 << 22
 for the first time clear it both.
 """
 
+SPLIT_UP = 128
+"""Elements below which a job takes as long as it takes to begin."""
+
 THREADED = 3 << 23
 """Bytes of memory up to which the calling thread adds all that is in it (`touched`).
 
