@@ -60,6 +60,13 @@ class Reduction:
         """How many raw sums there are."""
         return prod(self.shape)
 
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The result's axes that are longer than one, in the order of the raw sums."""
+        if self.keepdims:
+            return self.layout.kept
+        return tuple(axis - sum(reduced < axis for reduced in self.axes) for axis in self.layout.kept)
+
     def real_groups(self) -> tuple[Group, ...]:
         """Return the groups of the layout for a kernel that knows real numbers alone.
 
@@ -82,7 +89,7 @@ class Reduction:
 
     def result_strides(self, itemsize: int) -> Strides:
         """Return the strides of a new result of the given item size, laid out in the order of the operand's memory."""
-        shape, kept = self.shape, self._kept()
+        shape, kept = self.shape, self.places
         extents = [shape[axis] for axis in kept]
         strides = dict(zip(kept, contiguous_strides(extents, itemsize), strict=True))
         return tuple(strides.get(axis, itemsize) for axis in range(len(shape)))
@@ -105,7 +112,7 @@ class Reduction:
         """
         offset = 0
         walk: list[tuple[int, int]] = []
-        for axis, place in zip(self.layout.kept, self._kept(), strict=True):
+        for axis, place in zip(self.layout.kept, self.places, strict=True):
             extent, stride = self.shape[place], strides[place]
             if axis in self.layout.flipped:
                 offset += stride * (extent - 1)
@@ -157,7 +164,7 @@ class Reduction:
     def _arrange(self, values: NDArray[Any]) -> Any:
         if not self.shape and self.out is None:
             return values[0]
-        layout, shape, kept = self.layout, self.shape, self._kept()
+        layout, shape, kept = self.layout, self.shape, self.places
         view = values.reshape([shape[axis] for axis in kept])
         view = view[tuple(slice(None, None, -1 if axis in layout.flipped else 1) for axis in layout.kept)]
         view = view.transpose(np.argsort(kept)).reshape(shape)
@@ -165,9 +172,3 @@ class Reduction:
             np.copyto(self.out, view, casting="unsafe")
             return self.out
         return np.array(view, order="K") if layout.flipped else view
-
-    def _kept(self) -> tuple[int, ...]:
-        """Return the result's axes that are longer than one, in the order of the raw sums."""
-        if self.keepdims:
-            return self.layout.kept
-        return tuple(axis - sum(reduced < axis for reduced in self.axes) for axis in self.layout.kept)

@@ -15,7 +15,7 @@ def pytest_itemcollected(item):
 
 def take_as_large(monkeypatch):
     """Have all arrays summed as large ones are."""
-    monkeypatch.setattr("dispatch_cpu.few_elements.MOST", 0)
+    monkeypatch.setattr("dispatch_cpu.row_sums.Jobs.is_for_one_thread", False)
     monkeypatch.setattr("dispatch_cpu.numpy_sums.BELOW", {})
     forget_plans()
 

@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 from dispatch_cpu import kernels, parallel, row_sums
-from dispatch_cpu.recipes import few_key
+from dispatch_cpu.recipes import RECIPES, RUN_FEW, Key
 
 import dispatch
 
@@ -105,4 +105,4 @@ def test_a_few_small_sums_load_no_kernel(monkeypatch):
         assert dispatch.sum(np.ones(30, np.float32)) == 30
     assert asked == []
     assert dispatch.sum(np.ones(30, np.float32)) == 30
-    assert asked == [few_key("R", "ff")]
+    assert asked[:2] == [Key("sum_short_rows", RECIPES["f4"], "f4", masked=False), RUN_FEW]

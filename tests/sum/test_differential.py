@@ -9,13 +9,15 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from dispatch_cpu import few_elements, kernels, recipes, row_sums
-from dispatch_cpu.few_by_numpy import sum_by_numpy
+from dispatch_cpu import kernels, row_sums
+from dispatch_cpu.one_call import OneCall
+from dispatch_cpu.routes import plan_route
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import dispatch
+from dispatch.reduction import prepare
 
 from .conftest import forget_plans, take_as_large
 from .strategies import FLOATS, INTEGERS, arrays, axes_of, layouts, masks_of
@@ -199,25 +201,60 @@ FEW_SHAPES = {
     "KRK": [(2, 33, 5), (4, 5, 40), (3, 1, 7), (5, 300, 1), (31, 60, 40)],
     "RKR": [(2, 33, 5), (70, 5, 40), (3, 1, 7), (5, 4, 300), (40, 1, 257)],
     "RR": [(2, 3), (300, 17), (3, 4500), (1, 40), (40, 1)],
+    "RRR": [(2, 33, 5), (4, 3, 300)],
+    "RKRK": [(2, 3, 5, 4), (5, 2, 20, 17)],
+    "KRKR": [(2, 3, 5, 4), (5, 20, 3, 17)],
+    "KKRK": [(2, 3, 5, 4), (3, 2, 20, 17)],
 }
 
 
-@pytest.mark.parametrize("chars", recipes.FEW)
+def copy_all(monkeypatch, block):
+    """Have elements copied before they are added, whatever the layout, in blocks of about so many bytes."""
+    monkeypatch.setattr("dispatch_cpu.routes._gains_by_packing", lambda passes, parts: True)
+    monkeypatch.setattr("dispatch_cpu.copies.BLOCK", block)
+    monkeypatch.setattr("dispatch_cpu.copies.NEIGHBOURS", 1)
+
+
+@pytest.mark.parametrize("copied", [None, 200, 1 << 20])
+@pytest.mark.parametrize("chars", ["ee", "ef", "ed", "ff", "fd", "dd", "FF", "FD", "DD", "ld", "bl", "hl", "il", "ll"])
 @pytest.mark.parametrize("layout", FEW_SHAPES)
-def test_kernels_for_few_floats_add_in_the_same_order(compiled, layout, chars):
-    rng, kernel = np.random.default_rng(7), kernels.find(*recipes.few_key(layout, chars))
-    under_mask = kernels.find(*recipes.few_key(layout, chars, masked=True))
+def test_one_call_adds_in_the_same_order_before_its_kernels_are_ready(compiled, layout, chars, copied, monkeypatch):
+    rng, axes = np.random.default_rng(7), tuple(i for i, kind in enumerate(layout) if kind == "R")
+    if copied is not None:
+        copy_all(monkeypatch, copied)
+    tried = 0
     for shape in FEW_SHAPES[layout]:
-        a = (rng.standard_normal((*shape, 2)) @ [1, 1j if chars[0] in "FD" else 0]).astype(chars[0], copy=False)
+        a = (rng.standard_normal((*shape, 2)) @ [100, 100j if chars[0] in "FD" else 0]).astype(chars[0], copy=False)
         views = [a]
         views += [a[..., ::-1], a[::-1, ...], a[..., ::2], a[..., ::3], np.broadcast_to(a[..., :1], a.shape), a.T]
         if a.ndim > 1:
             views += [a[:, 1:], a[:, ::-1], a[1:, ..., 1:], np.swapaxes(a, 0, 1)[::2]]
-        for x in filter(np.size, views):
-            np.testing.assert_array_equal(kernel(x), sum_by_numpy(layout, chars, x))
         mask = rng.random(shape) < 0.5
-        masked = np.where(mask, a, few_elements.NOTHING[chars[0]])
-        np.testing.assert_array_equal(under_mask(a, mask), sum_by_numpy(layout, chars, masked))
+        for x, where in [*((x, np._NoValue) for x in views if x.size), (a, mask), (a[..., ::2], mask[..., 1::-1])]:
+            marks = None if where is np._NoValue else where
+            if marks is not None and marks.shape != x.shape:
+                continue
+            one = plan_route(x, prepare(x, axes, chars[1], where=where))
+            if type(one) is OneCall:
+                np.testing.assert_array_equal(one.take(x, marks), one._by_numpy(x, marks))
+                tried += 1
+    assert tried > 5
+
+
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
+@pytest.mark.parametrize("block", [60, 1 << 16])
+@settings(FIXTURES, max_examples=200)
+@given(data=st.data())
+def test_served_by_kernels_after_copies(compiled, block, data):
+    a = data.draw(arrays(["?", "b", "H", "i", "q", *FLOATS, ">f4", ">c16"], max_side=9))
+    arguments = data.draw(arguments_for(a, ["q", *FLOATS], masked=True))
+    with pytest.MonkeyPatch.context() as patch:
+        copy_all(patch, block)
+        patch.setattr("dispatch_cpu.numpy_sums.BELOW", {})
+        patch.setattr("dispatch_cpu.numpy_sums.MASKED", 0)
+        patch.setattr("dispatch_cpu.sum.PACKED", 0)
+        forget_plans()
+        check(a, arguments, data)
 
 
 @pytest.mark.parametrize("dtype", "efdFD")
@@ -269,6 +306,38 @@ def test_no_memory_is_read_before_it_is_written(compiled, poisoned, dtype):
                     np.testing.assert_array_equal(dispatch.sum(a, axes, where=where), np.sum(a, axes, dtype))
 
 
+@pytest.mark.parametrize("dtype", ["e", "f", "D", "b"])
+def test_large_sums_over_three_axes_go_along_the_longest_one_last(compiled, dtype, monkeypatch):
+    rng = np.random.default_rng(5)
+    a = (rng.standard_normal((2000, 6, 9, 2)) @ [9, 9j if dtype == "D" else 0]).astype(dtype)[:, 1:, 2:]
+    monkeypatch.setattr("dispatch_cpu.routes.PACKED", 1 << 10)
+    forget_plans()
+    exact = a.sum(dtype=np.clongdouble if dtype == "D" else np.longdouble)
+    for arguments in ({}, {"keepdims": True}, {"initial": 2}, {"out": np.zeros((), "D")}, {"axis": (2, 0, 1)}):
+        expected = exact + arguments.get("initial", 0)
+        got = dispatch.sum(a, **arguments)
+        np.testing.assert_allclose(got, expected, rtol=1e-3 if dtype == "e" else 1e-6)
+        assert np.shape(got) == ((1, 1, 1) if "keepdims" in arguments else ())
+        if "out" not in arguments:
+            assert got.dtype == a.sum().dtype
+    mask = rng.random(a.shape) < 0.5
+    np.testing.assert_allclose(dispatch.sum(a, where=mask), np.sum(a, where=mask, dtype="D"), rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["e", "f", "d", "D"])
+def test_out_may_share_memory_with_few_elements(compiled, dtype):
+    memory = np.arange(100).astype(dtype)
+    for first, last in ((0, 15), (3, 18), (59, 74), (60, 75)):
+        a, expected = memory[:60].reshape(4, 15), memory[:60].reshape(4, 15).sum(axis=0)
+        out = memory[first:last]
+        assert dispatch.sum(a, axis=0, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+        memory = np.arange(100).astype(dtype)
+    unaligned = np.zeros(16 * memory.itemsize, np.uint8)[1 : 1 + 15 * memory.itemsize].view(dtype)
+    for out in (unaligned, unaligned.astype(memory.dtype.newbyteorder())):
+        np.testing.assert_array_equal(dispatch.sum(a, axis=0, out=out), expected)
+
+
 def test_sums_of_float16_are_rounded_once(compiled):
     halfway = np.zeros((4, 60), "e")
     halfway[:, :3] = [1, 2**-11, 2**-24], [1, 3 * 2**-11, -(2**-24)], [2**-24, 2**-24, 0], [65504, 15, 0]
@@ -276,13 +345,6 @@ def test_sums_of_float16_are_rounded_once(compiled):
     assert np.isnan(dispatch.sum(np.array([np.nan, 1], "e")[[0, 1] * 30]))
     with pytest.warns(RuntimeWarning, match="overflow"):
         assert dispatch.sum(np.full(100, 60000, "e")) == np.inf
-
-
-def test_sums_are_nan_where_there_is_no_memory_for_the_partial_ones(compiled, monkeypatch):
-    kernel, errors = kernels.find(*recipes.few_key("RKR", "dd")), []
-    monkeypatch.setattr(sys, "unraisablehook", lambda error: errors.append(error.exc_type))
-    assert np.isnan(kernel(np.broadcast_to(1.0, (1 << 45, 1, 300)))).all()
-    assert errors == [MemoryError]
 
 
 @pytest.mark.parametrize("form", ["vector", "matrix", "read-only", "unaligned", "big-endian", "with initial", "masked"])
@@ -336,7 +398,14 @@ LENGTHS = [257, 4095, *range(4097, 4106), 4113, 4129, 4160, 4352, 4355, 8193]
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no mprotect")
 @pytest.mark.parametrize("dtype", ["f", "d", "e", "F", "D", ">f4", ">c16", "b", "H", "i", "l", "?"])
-def test_no_page_behind_or_before_an_array_is_touched(compiled, nothing_is_small, edge, dtype):
+@pytest.mark.parametrize("way", ["large", "in one call", "copied"])
+def test_no_page_behind_or_before_an_array_is_touched(compiled, edge, dtype, way, monkeypatch):
+    take_as_large(monkeypatch)
+    if way != "large":
+        monkeypatch.setattr("dispatch_cpu.row_sums.Jobs.is_for_one_thread", True)
+    if way == "copied":
+        copy_all(monkeypatch, 1 << 12)
+        monkeypatch.setattr("dispatch_cpu.routes._suits_numpy", lambda jobs: False)
     size = np.dtype(dtype).itemsize
     for (step, gap), columns, n in itertools.product([(1, 0), (2, 0), (3, 0), (1, 3), (3, 1)], [1, 2, 5, 300], LENGTHS):
         rows, pitch = n // columns + 1, (columns + gap) * step

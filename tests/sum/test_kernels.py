@@ -212,8 +212,8 @@ def run(code, **environment):
 ASK = """
 import threading, warnings, numpy as np, dispatch
 from dispatch_cpu import kernels
-from dispatch_cpu.recipes import few_key
-F32 = few_key("R", 'ff')
+from dispatch_cpu.recipes import RECIPES, Key
+F32 = Key("sum_rows", RECIPES["f4"], "f4", masked=False)
 a = np.arange(3000, dtype=np.float32)
 filters = list(warnings.filters)
 first = dispatch.sum(a)
@@ -269,7 +269,8 @@ def test_without_a_cache_folder_numpy_serves(tmp_path):
 def test_where_the_processor_reads_no_float16_numpy_serves():
     code = (
         ASK.replace("np.arange(3000, dtype=np.float32)", "np.ones(3000, np.float16)")
-        + "kernels.wait(); print(*kernels._ready.values(), dispatch.sum(a) == first)"
+        + "F16 = Key('sum_rows', RECIPES['f2'], 'f8', masked=False)\n"
+        + "kernels.wait(); print(kernels._ready[F16], dispatch.sum(a) == first)"
     )
     done = run(code, NUMBA_CPU_NAME="generic")
     assert done.stdout.split() == ["None", "True"]

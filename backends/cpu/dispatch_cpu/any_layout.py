@@ -14,6 +14,7 @@ from dispatch_cpu import kernels, recipes, row_sums, summation
 from dispatch_cpu.in_place import can_read, first_pass, is_parallel, plan_in_place
 from dispatch_cpu.memory_views import view
 from dispatch_cpu.parallel import run_over_rows
+from dispatch_cpu.signals import signal
 
 PACKED = 1 << 15
 """Elements that are copied into one buffer, about, where no kernel can walk the strides: they stay in the cache."""
@@ -25,16 +26,18 @@ A_TASK = 1 << 22
 """Bytes of a chunk of long rows: with fewer, threads take turns at the interpreter rather than run side by side."""
 
 
-def raw_sums(a: NDArray[Any], reduction: Reduction) -> NDArray[Any]:
+def take(a: NDArray[Any], reduction: Reduction, *, compiled: bool = True) -> Any:
+    """Return the sum of `a`, of any layout that can be summed; unless it is `compiled`, NumPy takes few elements."""
+    raw = raw_sums(a, reduction, compiled=compiled)
+    if raw.dtype.kind in "fc" and not np.isfinite(raw).all():
+        signal(raw, a)
+    return reduction.finish(raw)
+
+
+def raw_sums(a: NDArray[Any], reduction: Reduction, *, compiled: bool = True) -> NDArray[Any]:
     """Return the raw sums of `reduction`, in its accumulator's dtype."""
-    layout = reduction.layout
-    extents = [group.extent for group in layout.groups]
-    elements = view(a, layout.offsets[0], a.dtype, extents, [group.strides[0] for group in layout.groups])
-    mask = None
-    if reduction.where is not None:
-        steps = [group.strides[1] for group in layout.groups]
-        mask = view(reduction.where, layout.offsets[1], np.dtype(np.bool_), extents, steps)
-    reduced = [group.reduced for group in layout.groups]
+    elements, mask = _walks(a, reduction)
+    reduced = [group.reduced for group in reduction.layout.groups]
     dtype = reduction.dtype
     if not any(reduced):  # every axis that is summed over repeats the same elements: the sum is a multiple
         return _pack(elements, mask, dtype).astype(_total(dtype))
@@ -46,16 +49,32 @@ def raw_sums(a: NDArray[Any], reduction: Reduction) -> NDArray[Any]:
         if columns is None:
             elements = elements[..., None]
             mask = None if mask is None else mask[..., None]
-        sums = _sum_rows(elements, mask, dtype)
+        sums = _sum_rows(elements, mask, dtype, compiled=compiled)
         reduced = [reduced[group] for group in order if group != rows]
         if not any(reduced):
             return sums
         elements, mask, dtype = sums[..., 0] if columns is None else sums, None, sums.dtype
 
 
-def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[Any]) -> NDArray[Any]:
+def packed(a: NDArray[Any], reduction: Reduction) -> NDArray[Any]:
+    """Return contiguous elements of `a`, in the order of the layout's groups, with what changes no sum under a mask."""
+    return _pack(*_walks(a, reduction), a.dtype.newbyteorder("="))
+
+
+def _walks(a: NDArray[Any], reduction: Reduction) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Return the operand and the mask with an axis for each of the layout's groups."""
+    layout = reduction.layout
+    extents = [group.extent for group in layout.groups]
+    elements = view(a, layout.offsets[0], a.dtype, extents, [group.strides[0] for group in layout.groups])
+    if reduction.where is None:
+        return elements, None
+    steps = [group.strides[1] for group in layout.groups]
+    return elements, view(reduction.where, layout.offsets[1], np.dtype(np.bool_), extents, steps)
+
+
+def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[Any], *, compiled: bool) -> NDArray[Any]:
     """Return the sums over the last axis but one of `x`, its elements cast to `dtype`."""
-    direct = _sum_in_place(x, mask, dtype)
+    direct = _sum_in_place(x, mask, dtype) if compiled else None
     if direct is not None:
         return direct
     if dtype.kind in "iu" and kernels.find("sum_rows", recipes.recipe(dtype), "i8", masked=False) is None:
@@ -69,7 +88,7 @@ def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[A
             for piece in pieces[first:last]:
                 packed = _pack(x[piece], None if mask is None else mask[piece], dtype)
                 packed = packed.reshape(-1, *packed.shape[-2:])
-                sums[piece] = _as(row_sums.sum_packed(packed), sums.dtype).reshape(sums[piece].shape)
+                sums[piece] = _as(row_sums.sum_packed(packed, compiled=compiled), sums.dtype).reshape(sums[piece].shape)
 
         _run_over_rows(take, len(pieces), 1, threaded=threaded)
         return sums
@@ -126,7 +145,7 @@ def _sum_in_place(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dty
     element = np.dtype(jobs.recipe.element)
     span = view(x, 0, element, (1,), (element.itemsize,))
     over = None if mask is None else view(mask, 0, mask.dtype, (1,), (1,))
-    sums, _ = jobs.run(kernel, span, over)
+    sums, _ = jobs.run(kernel.call, span, over)
     return _as(sums, _total(dtype)).reshape(*x.shape[:-2], x.shape[-1])
 
 

@@ -76,9 +76,10 @@ def remove_stale() -> None:
     It names a file in its index before it writes it: a process that looks at that moment would load a kernel of an
     earlier source, or of other dtypes.
     """
-    from dispatch_cpu import few_kernels, sum_kernels
+    from dispatch_cpu import pass_kernels, sum_kernels
 
-    for function in (sum_kernels.sum_rows, sum_kernels.sum_short_rows, few_kernels.reduce):
+    functions = (sum_kernels.sum_rows, sum_kernels.sum_short_rows, pass_kernels.run_passes, pass_kernels.run_few)
+    for function in functions:
         kept = function._cache._cache_file
         valid = set(kept._load_index().values())
         for path in Path(function.stats.cache_path).glob(kept._index_name.removesuffix("nbi") + "*.nbc"):

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from dispatch.reduction import Group
 from dispatch.reduction.layout import merged
 from dispatch_cpu import recipes, row_sums
-from dispatch_cpu.few_layouts import SHORT
+
+SHORT = 64
+"""Elements of a row below which rows that are summed as a whole are added to each other first, if there are more."""
 
 
 def can_read(element: np.dtype[Any], dtype: np.dtype[Any]) -> bool:

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dispatch_cpu import summation
 from dispatch_cpu.recipes import KERNELS, Key, Recipe
 
 logger = logging.getLogger("dispatch")
@@ -45,10 +44,14 @@ class _Search(NamedTuple):
     attempts: int = 0
 
 
-_ORDER = (summation.LANES, summation.SERIAL, summation.STRIPE, summation.FEW_ROWS)
-"""What kernels that get no plan are compiled for."""
+class Kernel(NamedTuple):
+    """A compiled function: as Python calls it, and where its code begins; 0 for what only Python calls."""
 
-_ready: dict[Key, Callable[..., Any] | None] = {}
+    call: Callable[..., int]
+    address: int
+
+
+_ready: dict[Key, Kernel | None] = {}
 _wanted: dict[Key, _Search] = {}
 _loading = threading.Lock()
 """Held while a thread loads kernels, from before it starts."""
@@ -61,7 +64,7 @@ class NotCompiledError(Exception):
     """A kernel is not on disk."""
 
 
-def find(name: str, recipe: Recipe, result: str, masked: bool) -> Callable[..., Any] | None:
+def find(name: str, recipe: Recipe, result: str, masked: bool) -> Kernel | None:
     """Return the compiled kernel of that name if it is ready for these dtypes; otherwise ask for it."""
     key = Key(name, recipe, result, masked)
     if key in _ready:
@@ -137,7 +140,7 @@ def _compile_elsewhere(keys: list[Key]) -> None:
 
 
 def _give_up(key: Key, reason: str) -> None:
-    name = np.dtype(key.recipe.element).name
+    name = "float16" if key.recipe.reads_halves else np.dtype(key.recipe.element).name
     logger.warning("dispatch_cpu: no compiled sum for %s: %s; NumPy takes its place", name, reason)
     _ready[key] = None
     _wanted.pop(key, None)
@@ -162,7 +165,7 @@ def _nothing_compiles() -> Iterator[None]:
         yield
 
 
-def call_once(key: Key) -> Callable[..., Any]:
+def call_once(key: Key) -> Kernel:
     """Return the kernel after a first call, for which Numba loads it from disk or else compiles it.
 
     Raises
@@ -170,40 +173,25 @@ def call_once(key: Key) -> Callable[..., Any]:
     NotImplementedError
         For float16 where the processor cannot read it.
     """
-    if key.name in KERNELS:
-        kernel: Callable[..., Any] = _loaded(key)[0]
-        return kernel
-    from dispatch_cpu import few_kernels
-
-    few: Callable[..., Any] = few_kernels.sum_few(key, _ORDER, _address)
-    return few
-
-
-def _address(key: Key) -> int:
-    """Return where the code of a kernel begins."""
-    kernel, signature = _loaded(key)
-    compiled = kernel.overloads[signature]
-    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
-
-
-def _loaded(key: Key) -> tuple[Any, tuple[Any, ...]]:
-    """Return the function in `sum_kernels` after it was called once, and the types of what it was called with."""
     import numba
 
-    from dispatch_cpu import sum_kernels
+    from dispatch_cpu import pass_kernels, sum_kernels
 
+    if key.name not in KERNELS:
+        return Kernel(pass_kernels.entry(key.name), 0)
     if key.recipe.reads_halves and not sum_kernels.converts_halves():
         raise NotImplementedError("no instructions for float16 in this processor, or in NUMBA_CPU_NAME")
     kernel = getattr(sum_kernels, key.name)
     mask = np.zeros(2, np.bool_) if key.masked else None
-    plan = np.array([1, 1, 1, 2, 1, 1, 16, 16, 1, 1, 1, 0, 0, 1, 0])
+    plan = np.array([1, 1, 1, 2, 1, 1, 16, 16, 1, 1, 1, 0, 0, 1, 0, 0, 0])
     arguments = (np.zeros(2, key.recipe.element), mask, plan, 0, 1, np.empty(1, key.result))
     types = tuple(map(numba.typeof, arguments))
     kernel.compile(types)
     if types not in kernel.overloads:  # another process writes what this one reads
         raise RuntimeError(f"Numba loaded {key.name} for other dtypes than it was asked for")
     kernel(*arguments)
-    return kernel, types
+    compiled = kernel.overloads[types]
+    return Kernel(kernel, int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)))
 
 
 # A process forks when nothing is being loaded: in the child, imports that its parent was in the middle of would never

@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dispatch_cpu.few_layouts import LAYOUTS
-
 
 class Recipe(NamedTuple):
     """The dtypes of a kernel: those that elements are read as, that lanes are added in, and of the sums.
@@ -91,7 +89,7 @@ class Key(NamedTuple):
     Attributes
     ----------
     name : str
-        The function in `sum_kernels`, or the layout of a ufunc in `few_kernels` (`few_layouts.LAYOUTS`).
+        The function in `sum_kernels` or `pass_kernels`.
     recipe : Recipe
         Its dtypes.
     result : str
@@ -119,56 +117,15 @@ def parse_key(text: str) -> Key:
 KERNELS = ("sum_rows", "sum_short_rows")
 """The functions in `sum_kernels`."""
 
-FEW = ("ee", "ef", "ed", "ff", "fd", "dd", "FF", "FD", "DD")
-"""What ufuncs for few floats read and write."""
-
-
-def few_key(layout: str, chars: str, *, masked: bool = False) -> Key:
-    """Return the key of a ufunc for few floats, by the characters of what it reads and writes."""
-    return Key(layout, Recipe(chars[0], "f8", "f8"), chars[1], masked)
-
-
-def few_recipe(chars: str) -> Recipe:
-    """Return the recipe by which a ufunc for few floats adds, by the characters of what it reads and writes."""
-    return recipe(np.dtype(chars[0]), np.dtype(chars[1]))
-
+RUN_PASSES, RUN_FEW = (Key(name, RECIPES["i8"], "i8", masked=False) for name in ("run_passes", "run_few"))
+"""The keys of what calls them: the functions of `pass_kernels`, which have all dtypes."""
 
 _SINGLE = ("f4", "f8", "u4", "i2")
 """Elements whose sums may be float32."""
 
 
-class FewPass(NamedTuple):
-    """One call of a kernel by a ufunc for few floats.
-
-    Attributes
-    ----------
-    recipe, written, masked : Recipe, str and bool
-        Those of the kernel's `Key`, `written` as its result.
-    result : str
-        The real dtype in which the ufunc keeps what is written.
-    """
-
-    recipe: Recipe
-    written: str
-    masked: bool
-    result: str
-
-
-def few_passes(key: Key) -> list[FewPass]:
-    """Return the calls of which a ufunc for few floats consists."""
-    first, result = few_recipe(key.recipe.element + key.result), np.dtype(key.result)
-    number = f"f{result.itemsize // 2 if result.kind == 'c' else result.itemsize}"
-    if LAYOUTS[key.name].way.is_twofold:
-        return [FewPass(first, "f8", key.masked, "f8"), _few_pass(RECIPES["f8"], number, masked=False)]
-    return [_few_pass(first, number, masked=key.masked)]
-
-
-def _few_pass(recipe: Recipe, number: str, *, masked: bool) -> FewPass:
-    return FewPass(recipe, number if number in _results(recipe, masked=masked) else recipe.total, masked, number)
-
-
-def _results(recipe: Recipe, *, masked: bool) -> tuple[str, ...]:
-    """Return the dtypes in which sums are written: the sums of float32 in two passes are float64 in the second."""
+def results(recipe: Recipe, *, masked: bool) -> tuple[str, ...]:
+    """Return the dtypes in which kernels write sums: those of float32 in two passes are float64 in the second."""
     is_single = recipe.stage == "f8" and recipe.element in _SINGLE and not masked
     return (recipe.total, "f4") if is_single else (recipe.total,)
 
@@ -180,8 +137,6 @@ def all_keys() -> list[Key]:
         for name in KERNELS
         for recipe in dict.fromkeys([*RECIPES.values(), *SWAPPED.values(), *CAST.values()])
         for masked in ((False,) if recipe in SWAPPED.values() else (False, True))
-        for result in _results(recipe, masked=masked)
+        for result in results(recipe, masked=masked)
     ]
-    return kernels + [
-        few_key(layout, chars, masked=masked) for layout in LAYOUTS for chars in FEW for masked in (False, True)
-    ]
+    return [RUN_PASSES, RUN_FEW, *kernels]

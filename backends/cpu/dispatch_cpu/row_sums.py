@@ -30,8 +30,8 @@ WRITTEN = 1 << 22
 for the first time clear it both.
 """
 
-SPLIT_UP = 128
-"""Elements below which a job takes as long as it takes to begin."""
+GATHERED = ("f4", "f8")
+"""Elements that processors gather: floats in their order of bytes."""
 
 THREADED = 3 << 23
 """Bytes of memory up to which the calling thread adds all that is in it (`touched`).
@@ -82,12 +82,14 @@ class Plan(NamedTuple):
     stripe : int
         Columns that one job takes: `width` if there is more than one lane.
     started : int
-        1 if sums start from 0, 0 if from what changes no sum.
+        1 if sums start from `initial` and `other`, 0 if from what changes no sum.
     in_pairs, pair_stride : int
         1 where columns are pairs of neighbours, complex numbers, and elements from one pair to the next.
     near, far_stride : int
         After how many outer indices the next one is not `outer_stride` further on, but `far_stride` from the first of
         them.
+    initial, other : int
+        The bits of what the sums of even columns start from, and of odd ones: as integers of 8 bytes, or as float64.
     """
 
     outer_stride: int
@@ -105,6 +107,8 @@ class Plan(NamedTuple):
     pair_stride: int
     near: int
     far_stride: int
+    initial: int = 0
+    other: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,12 @@ class Jobs:
     count: int
     a_task: int
 
-    def find_kernel(self, masked: bool) -> Callable[..., int] | None:
+    @property
+    def is_for_one_thread(self) -> bool:
+        """Whether one thread takes all jobs, and there is nothing to add up afterwards."""
+        return self.count <= self.a_task and self.shape[1] == 1
+
+    def find_kernel(self, masked: bool) -> kernels.Kernel | None:
         """Return the kernel if it is ready."""
         return kernels.find(self.kernel, self.recipe, self.result, masked)
 
@@ -149,7 +158,7 @@ class Jobs:
         Parameters
         ----------
         kernel : callable
-            What `find_kernel` returned.
+            That of what `find_kernel` returned.
         x, mask : 1-D array, writeable
             The memory from the first element on as the recipe's element dtype, and that of the mask, or None.
         """
@@ -221,8 +230,8 @@ def plan_jobs(
         a_task = max(TASK // (min(chunk, rows) * stripe * itemsize), min(WRITTEN // (stripe * 8), count // 8), 1)
     # Each lane has one row at most, and the columns of a row are one or a pair.
     is_short = width * rows <= LANES and (width == 1 or (width == 2 and column_stride == 1))
-    # It takes as many outer indices at a time as one stride walks.
-    is_short &= rows <= SERIAL or near >= min(outer, SERIAL)
+    # Unless its vectors go along rows, it takes as many outer indices at a time as one stride walks.
+    is_short &= rows <= SERIAL or near >= min(outer, SERIAL) or row_stride == width or recipe.element in GATHERED
     name = "sum_short_rows" if is_short else "sum_rows"
     written = result if result is not None and finished else recipe.total
     return Jobs(name, recipe, written, np.array(plan, np.int64), shape, count, a_task)
@@ -233,15 +242,18 @@ def _plan_packed(outer: int, rows: int, width: int, recipe: Recipe) -> Jobs:
     return plan_jobs(outer, rows, width, (rows * width, width, 1), recipe, threads=False)
 
 
-def sum_packed(x: NDArray[Any]) -> NDArray[Any]:
-    """Return the sums over the rows of a contiguous (outer, rows, width) array, complex ones as pairs."""
+def sum_packed(x: NDArray[Any], *, compiled: bool = True) -> NDArray[Any]:
+    """Return the sums over the rows of a contiguous (outer, rows, width) array, complex ones as pairs.
+
+    Unless they are to be `compiled`, no kernel is asked for.
+    """
     recipe = recipes.recipe(x.dtype)
     outer, rows, width = x.shape[0], x.shape[1], x.shape[2] * (2 if x.dtype.kind == "c" else 1)
     jobs = _plan_packed(outer, rows, width, recipe)
-    kernel = jobs.find_kernel(masked=False)
+    kernel = jobs.find_kernel(masked=False) if compiled else None
     if kernel is None:
         if x.dtype.kind not in "fc":
             return np.asarray(x.sum(axis=1, dtype=recipe.total))
         real = x.view(x.real.dtype).reshape(outer, rows, width)
         return summation.sum_rows(real, np.dtype(recipe.stage), np.dtype(recipe.total))
-    return jobs.run(kernel, x.reshape(-1).view(recipe.element), None)[0].reshape(outer, width)
+    return jobs.run(kernel.call, x.reshape(-1).view(recipe.element), None)[0].reshape(outer, width)

@@ -18,6 +18,11 @@ def signal(sums: NDArray[Any], a: NDArray[Any]) -> None:
         finite = finite and bool(np.isfinite(chunk).all())
         has_nan = has_nan or bool(np.isnan(chunk).any())
     if finite:
-        np.add.reduce(np.full(2, np.finfo(np.float64).max))
+        signal_overflow()
     elif not has_nan and np.isnan(sums).any():
         np.add.reduce(np.array([np.inf, -np.inf]))
+
+
+def signal_overflow() -> None:
+    """Signal, by `numpy.errstate`, that a sum is beyond the largest number."""
+    np.add.reduce(np.full(2, np.finfo(np.float64).max))

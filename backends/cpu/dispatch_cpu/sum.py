@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from dispatch.reduction import Reduction, prepare
 from dispatch_cpu import any_layout
-from dispatch_cpu.few_elements import NOTHING, FewSums, plan_few
-from dispatch_cpu.kernel_route import KernelRoute, plan_route
+from dispatch_cpu.kernel_route import KernelRoute
 from dispatch_cpu.numpy_sums import CHUNK, is_best, is_best_for_vectors
-from dispatch_cpu.signals import signal
+from dispatch_cpu.one_call import OneCall
+from dispatch_cpu.routes import plan_route
 
 NO_VALUE: Any = np._NoValue
 """NumPy's mark for an argument that was left out."""
@@ -23,7 +23,7 @@ Run: TypeAlias = Callable[..., Any]
 """What takes the arguments of `sum_array`."""
 
 CAST = 1 << 21
-"""Bytes below which arrays are cast as a whole, and stay in the cache."""
+"""Bytes below which arrays are copied as a whole, and stay in the cache."""
 
 PACKED = 1 << 15
 """Elements from which integers under a mask that no kernel walks beside them take less time if they are packed."""
@@ -56,7 +56,7 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
     if not _is_ours(reduction) or is_best(a, reduction, masked=is_masked, started=is_started):
         return by_numpy
     result = reduction.dtype
-    if _is_exact_sum_of_integers(a.dtype, reduction):
+    if _is_exact_sum_of_integers(a.dtype, reduction) or (a.dtype.kind in "biu" and result.char in "bhiBHI"):
         elements = prepare(a, axis, None, None, keepdims, NO_VALUE, where)
     elif is_started and result.char in WIDER:
         if a.dtype.char != result.char:
@@ -64,24 +64,27 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
         elements = prepare(a, axis, WIDER[result.char], None, keepdims, NO_VALUE, where)
     if elements.dtype.kind in "iu" and is_best(a, elements, masked=is_masked, started=False):
         return _finishing(_by_numpy_in(elements.dtype), elements.dtype, result)
-    is_alike = is_masked and _are_alike(a, where)
-    few = plan_few(a, elements, masked=is_alike)
-    if few is not None and (is_alike or not is_masked):
-        if elements.dtype == result and not is_started:
-            return _by_few(few, masked=is_masked) if out is None else _by_few_into(few, out, result, masked=is_masked)
-        return _finishing(_by_few(few, masked=is_masked), elements.dtype, result)
-    if few is not None and elements.where.shape == a.shape:
-        add = _by_few_where(few, NOTHING[a.dtype.char], in_columns=a.flags.fnc)
-    elif (route := plan_route(a, elements)) is not None and (elements.dtype.kind not in "iu" or route.suits_integers):
-        add = _by_kernel(route)
+    if is_masked and where.__class__ is not _ndarray:
+        return _sum_any
+    is_done = not is_started and elements.dtype == result
+    started = result if is_started and out is None and elements.dtype.kind in "fc" else None
+    route = plan_route(a, elements, started)
+    if route is not None:
+        if started is not None and route.__class__ is OneCall:
+            return _by_call_from(route, result, masked=is_masked)
+        if is_done and out is not None and route.__class__ is OneCall and route.writes(out):
+            return _by_call_into(route)
+        add = _by_route(route, masked=is_masked)
+    elif set(elements.layout.pattern) == {"R"} and len(elements.layout.pattern) > 2 and a.size >= PACKED:
+        wide = np.dtype(WIDER.get(elements.dtype.char, elements.dtype))
+        return _finishing(_by_parts(a, wide, keepdims, where), wide, result)
     elif elements.dtype.kind in "iu" and a.dtype.kind in "biu" and not (is_masked and a.size >= PACKED):
         add = _by_numpy_in(elements.dtype)  # swapped bytes, say: NumPy is exact, and nothing is gained by a copy
-    elif not is_masked and a.dtype != elements.dtype and a.size * elements.dtype.itemsize < CAST:
-        add = _by_cast(a.astype(elements.dtype), axis, keepdims)
+    elif elements.dtype.kind in "fc" and a.size * elements.dtype.itemsize < CAST:
+        add = _packing(a, axis, keepdims, where, elements.dtype)
     else:
         return _sum_any
-    is_done = out is None and not is_started and elements.dtype == result
-    return add if is_done else _finishing(add, elements.dtype, result)
+    return add if is_done and out is None else _finishing(add, elements.dtype, result)
 
 
 def _by_plain_numpy(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, *_: Any) -> Any:
@@ -107,52 +110,65 @@ def _by_numpy_in(operation: np.dtype[Any]) -> Run:
     return run
 
 
-def _by_cast(cast: NDArray[Any], axis: Any, keepdims: Any) -> Run:
-    """Return what sums arrays after a cast to the dtype of `cast`, which is one that was cast."""
-    operation = cast.dtype
-    add = plan_sum(cast, axis, operation, None, keepdims, NO_VALUE, NO_VALUE)
+def _packing(a: NDArray[Any], axis: Any, keepdims: Any, where: Any, operation: np.dtype[Any]) -> Run:
+    """Return what sums arrays after a copy in the dtype `operation`, with what changes no sum where a mask is False."""
+    nothing = np.array(any_layout.neutral(operation), operation.newbyteorder("="))
+    masked = where is not NO_VALUE and where is not True
 
-    def run(a: NDArray[Any], axis: Any, _dtype: Any, _out: Any, keepdims: Any, *_: Any) -> Any:
-        return add(a.astype(operation), axis, operation, None, keepdims, NO_VALUE, NO_VALUE)
+    def pack(a: NDArray[Any], where: Any) -> NDArray[Any]:
+        if masked:
+            a = np.where(where, a, nothing)
+        return a.astype(operation)
+
+    add = plan_sum(pack(a, where), axis, operation, None, keepdims, NO_VALUE, NO_VALUE)
+
+    def run(a: NDArray[Any], axis: Any, _dtype: Any, _out: Any, keepdims: Any, _initial: Any, where: Any) -> Any:
+        return add(pack(a, where), axis, operation, None, keepdims, NO_VALUE, NO_VALUE)
 
     return run
 
 
-def _are_alike(a: NDArray[Any], mask: Any) -> bool:
-    """Whether array and mask are both contiguous, in the same way."""
-    if mask.__class__ is not np.ndarray or mask.shape != a.shape:
-        return False
-    return (a.flags.c_contiguous and mask.flags.c_contiguous) or (a.flags.f_contiguous and mask.flags.f_contiguous)
+def _by_parts(a: NDArray[Any], operation: np.dtype[Any], keepdims: Any, where: Any) -> Run:
+    """Return what sums along all axes but the longest one first: there is a copy for some of its indices at a time."""
+    longest = int(np.argmax(a.shape))
+    others = tuple(other for other in range(a.ndim) if other != longest)
+    partial = plan_sum(a, others, operation, None, True, NO_VALUE, where)
+    add = plan_sum(np.empty(a.shape[longest], operation), None, operation, None, False, NO_VALUE, NO_VALUE)
+    shape = (1,) * a.ndim if keepdims else ()
+
+    def run(a: NDArray[Any], _axis: Any, _dtype: Any, _out: Any, keepdims: Any, _initial: Any, where: Any) -> Any:
+        sums = partial(a, others, operation, None, True, NO_VALUE, where).reshape(-1)
+        total = add(sums, None, operation, None, False, NO_VALUE, NO_VALUE)
+        return total.reshape(shape) if keepdims else total
+
+    return run
 
 
-def _by_few(few: FewSums, *, masked: bool) -> Run:
+def _by_route(route: KernelRoute | OneCall, *, masked: bool) -> Run:
     if masked:
-        return lambda a, _axis, _dtype, _out, _keepdims, _initial, where: few.take(a, where)
-    return lambda a, _axis, _dtype, _out, _keepdims, _initial, _where: few.take(a)
+        return lambda a, _axis, _dtype, _out, _keepdims, _initial, where: route.take(a, where)
+    return lambda a, _axis, _dtype, _out, _keepdims, _initial, _where: route.take(a)
 
 
-def _by_few_into(few: FewSums, out: NDArray[Any], result: np.dtype[Any], *, masked: bool) -> Run:
-    if not few.writes(out):
-        return _finishing(_by_few(few, masked=masked), result, result)
-    if masked:
-        return lambda a, _axis, _dtype, out, _keepdims, _initial, where: few.take_into(a, where, out)
-    return lambda a, _axis, _dtype, out, *_: few.take_into(a, out)
+def _by_call_into(one: OneCall) -> Run:
+    def run(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
+        if not out.flags.writeable:  # the words are NumPy's
+            return _by_numpy(a, axis, dtype, out, keepdims, initial, where)
+        return one.take_into(a, out)
+
+    return run
 
 
-def _by_few_where(few: FewSums, nothing: NDArray[Any], *, in_columns: bool) -> Run:
-    if in_columns:  # where array and mask disagree, `numpy.where` returns rows, and `few` is for arrays like `a`
-        return lambda a, _axis, _dtype, _out, _keepdims, _initial, where: few.take(
-            np.where(np.transpose(where), a.T, nothing).T
-        )
-    return lambda a, _axis, _dtype, _out, _keepdims, _initial, where: few.take(np.where(where, a, nothing))
+def _by_call_from(one: OneCall, result: np.dtype[Any], *, masked: bool) -> Run:
+    """Return what sums from an initial value on."""
+    most, kind = SIMPLE if result.char != "e" else SIMPLE_HALF, result.kind if result.char != "e" else "i"
 
-
-def _by_kernel(route: KernelRoute) -> Run:
-    def run(a: NDArray[Any], axis: Any, _dtype: Any, _out: Any, keepdims: Any, _initial: Any, where: Any) -> Any:
-        result = route.take(a, None if where is NO_VALUE or where is True else np.asarray(where))
-        if result is None:  # not aligned, or its kernel is not ready
-            return _sum_any(a, axis, route.operation, None, keepdims, NO_VALUE, where)
-        return result
+    def run(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
+        if initial.__class__ is int and -most <= initial <= most:
+            return one.take(a, where if masked else None, initial)
+        if initial.__class__ is float and _is_simple(initial, kind):
+            return one.take(a, where if masked else None, initial)
+        return _sum_any(a, axis, dtype, out, keepdims, initial, where)
 
     return run
 
@@ -160,6 +176,7 @@ def _by_kernel(route: KernelRoute) -> Run:
 def _finishing(add: Run, operation: np.dtype[Any], result: np.dtype[Any]) -> Run:
     """Return what adds `initial` to a sum of elements in the dtype `operation`, casts it to `result`, and stores it."""
     is_integer, is_cast = operation.kind in "iu", operation != result
+    is_narrowed = is_cast and is_integer and result.kind in "iu"
     most = SIMPLE if result.char != "e" else SIMPLE_HALF
     least, to_result = 0 if "u" in (operation.kind, result.kind) else -most, result.type
     is_real = operation.kind == result.kind == "f"
@@ -176,6 +193,8 @@ def _finishing(add: Run, operation: np.dtype[Any], result: np.dtype[Any]) -> Run
                 return _sum_any(a, axis, dtype, out, keepdims, initial, where)
             total = add(a, axis, operation, None, keepdims, NO_VALUE, where)
             total = np.add(total, start) if is_integer else total + start  # of integers, the first wraps in silence
+        if is_narrowed:
+            total = total.astype(result)
         if out is not None:
             try:
                 if is_integer or out.dtype.kind in "iu":
@@ -185,7 +204,7 @@ def _finishing(add: Run, operation: np.dtype[Any], result: np.dtype[Any]) -> Run
             except ValueError:  # it is read-only: the words are NumPy's
                 return _by_numpy(a, axis, dtype, out, keepdims, initial, where)
             return out
-        if not is_cast:
+        if is_narrowed or not is_cast:
             return total
         if total.__class__ is _ndarray:
             return total.astype(result)
@@ -220,10 +239,7 @@ def _sum_any(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
     if reduction is None or not _is_ours(reduction) or not (out is None or out.flags.writeable):
         # Here are the errors too: NumPy words them.
         return np.sum(a, axis, dtype, out, keepdims, initial, where)
-    raw = any_layout.raw_sums(a, reduction)
-    if raw.dtype.kind in "fc" and not np.isfinite(raw).all():
-        signal(raw, a)
-    return reduction.finish(raw)
+    return any_layout.take(a, reduction)
 
 
 def _is_ours(reduction: Reduction) -> bool:

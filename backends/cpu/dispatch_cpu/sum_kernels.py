@@ -619,7 +619,7 @@ def sum_rows(x, mask, plan, first, last, out):
     pitch = stripe if is_even else (stripe + line - 1) // line * line
     total_pitch = stripe if is_even else (stripe + line_of_total - 1) // line_of_total * line_of_total
     stage = stage_apart(stage_of(x, out), total_of(out), lanes * pitch)
-    start = convert(0, total_of(out)) if plan[10] else neutral(total_of(out))
+    start, other = starts(plan, total_of(out))
     depth = 1
     while tile_rows << depth - 1 < min(chunk, rows):
         depth += 1
@@ -694,10 +694,10 @@ def sum_rows(x, mask, plan, first, last, out):
             level += 1
         begin, k = (o * chunks + c) * width + column, 0
         while k + 8 <= columns:
-            strange += store_sums(total, k, start, out, begin + k)
+            strange += store_sums(total, k, start, other, out, begin + k)
             k += 8
         while k < columns:
-            value = convert(total[k] + start, out)
+            value = convert(total[k] + (other if k & 1 else start), out)
             out[begin + k] = value
             strange += is_strange(value)
             k += 1
@@ -711,19 +711,42 @@ def sum_rows(x, mask, plan, first, last, out):
     return strange
 
 
+@register_jitable(forceinline=True, **INSIDE)
+def starts(plan, like):
+    """Return what the sums of even columns start from, and those of odd ones."""
+    if plan[10]:
+        return from_bits(plan[15], like), from_bits(plan[16], like)
+    return neutral(like), neutral(like)
+
+
 @intrinsic
-def store_sums(typing_context, total, lane, start, out, at):
-    """Write ``total[lane:lane + 8]``, plus `start`, into ``out[at:]``; return a number that is 0 if all are finite."""
+def from_bits(typing_context, bits, like):
+    """Return the number of 8 bytes that has these bits, in the dtype of the array `like`."""
 
     def generate(context, builder, signature, arguments):
-        totals, target = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, total), (3, out)))
+        return builder.bitcast(arguments[0], context.get_value_type(like.dtype))
+
+    return like.dtype(bits, like), generate
+
+
+@intrinsic
+def store_sums(typing_context, total, lane, start, other, out, at):
+    """Write ``total[lane:lane + 8]``, plus `start` and `other` in turns, into ``out[at:]``.
+
+    Return a number that is 0 if all are finite.
+    """
+
+    def generate(context, builder, signature, arguments):
+        totals, target = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, total), (4, out)))
         kind = ir.VectorType(context.get_value_type(total.dtype), 8)
         source = builder.bitcast(builder.gep(totals, [arguments[1]]), kind.as_pointer())
         add = builder.fadd if isinstance(total.dtype, numba.types.Float) else builder.add
-        value = add(builder.load(source, align=LINE), _repeated(builder, arguments[2], 8))
-        return _stored(builder, value, total.dtype, out.dtype, builder.gep(target, [arguments[4]]))[1]
+        even, odd = (_repeated(builder, arguments[i], 8) for i in (2, 3))
+        in_turns = _chosen(builder, even, odd, [k + 8 * (k % 2) for k in range(8)])
+        value = add(builder.load(source, align=LINE), in_turns)
+        return _stored(builder, value, total.dtype, out.dtype, builder.gep(target, [arguments[5]]))[1]
 
-    return numba.int64(total, numba.intp, total.dtype, out, numba.intp), generate
+    return numba.int64(total, numba.intp, total.dtype, total.dtype, out, numba.intp), generate
 
 
 def _stored(builder, value, dtype, to, pointer, align=None):
@@ -824,7 +847,7 @@ def sum_short_rows(x, mask, plan, first, last, out):
     """
     outer_stride, row_stride, rows, width, near, far_stride = plan[0], plan[1], plan[3], plan[4], plan[13], plan[14]
     stage, total_like = stage_of(x, out), total_of(out)
-    start = convert(0, total_like) if plan[10] else neutral(total_like)
+    start, other = starts(plan, total_like)
     half = 1
     while 2 * half < rows:
         half *= 2
@@ -844,7 +867,7 @@ def sum_short_rows(x, mask, plan, first, last, out):
             else:
                 halve(total, 2 * half, 2)
             for column in range(width):
-                value = convert(total[column] + start, out)
+                value = convert(total[column] + (other if column else start), out)
                 out[o * width + column] = value
                 strange += is_strange(value)
         return strange
@@ -876,8 +899,9 @@ def sum_short_rows(x, mask, plan, first, last, out):
                 for lane in range(halves):
                     for k in range(lane * block, lane * block + count):
                         total[k] += total[halves * block + k]
+            begins = other if column else start
             for k in range(count):
-                value = convert(total[k] + start, out)
+                value = convert(total[k] + begins, out)
                 out[(o + k) * width + column] = value
                 strange += is_strange(value)
         o += count

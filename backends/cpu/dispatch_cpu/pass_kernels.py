@@ -1,0 +1,407 @@
+"""All passes of a sum in one call of a compiled function, which costs a tenth of a microsecond.
+
+It takes no more from its arrays than where their elements are: everything else has been planned for arrays like them
+(`one_call`). It calls the kernels of `sum_kernels` by their addresses.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+
+import llvmlite.ir as ir
+import numba
+import numpy as np
+from numba.core import cgutils
+from numba.extending import NativeValue, intrinsic, models, register_jitable, register_model, unbox
+from numba.np.arrayobj import populate_array
+
+from dispatch_cpu.sum_kernels import ONE, OPTIONS, TWO, converts_halves
+
+PASSES, OFFSET, MASK_OFFSET, MASKED, LOW, HIGH, ALIGNMENT, NUMBER, PARTS, BYTES, STARTED = range(11)
+"""Where in what `passes` is told there is: how many passes; bytes from the first element of the operand, and of the
+mask, to where the walk starts; whether there is a mask; bytes from the operand's first element to the lowest one of the
+walk and behind the highest; of what number of bytes addresses have to be multiples; the bytes of a real number of the
+result, of how many an element of it consists, and the bytes of all; and whether sums start from an initial value.
+"""
+
+PACKED, NEUTRAL, UNITS, BLOCK, BLOCKED, UNIT_BYTES, COLUMNS = range(11, 18)
+"""The same of what is copied before it is summed, in blocks: the bytes of an element, or 0; what changes no sum; how
+long the dimension is along which there are blocks, how many of its units a block has, and which one it is; the bytes of
+a unit, and its columns if a block is rows of these, or 0 if each unit has rows of its own.
+"""
+
+EXTENTS, STRIDES, MASK_STRIDES, PACKED_STRIDES, WIDENED = 18, 22, 26, 30, 34
+"""Of so many dimensions as there are between these numbers: the extents, the strides of the operand, of the mask and of
+the copy, and what these are more for each unit of a block. The last dimension is walked first.
+"""
+
+SHORTEST = 8
+"""Bytes from which on neighbours are copied several at once."""
+
+FIRST = 38
+"""Where the passes begin."""
+
+KERNEL, JOBS, READ, WRITTEN, SUMS, PLAN = range(6)
+"""Where in what it is told of a pass there is: the kernel's address; how many jobs; the bytes of a number that is read,
+and that is written; how many of these; and the kernel's plan (`row_sums.Plan`).
+"""
+
+ROW_STRIDE, WIDTH, STRIPE, INITIAL = 1, 4, 9, 15
+"""Where in a plan there is what depends on how many columns a block has, and on what sums start from."""
+
+PLAN_LENGTH = 17
+PASS_LENGTH = PLAN + PLAN_LENGTH
+
+UNFIT, OVERFLOW = -1, -2
+"""What `passes` returns if it has done nothing, because elements are not aligned or `out` shares memory with them,
+and if finite sums are not finite in the dtype of the result.
+"""
+
+DATA = object.__basicsize__
+"""Bytes from the beginning of a `numpy.ndarray` to the address of its elements: it is its first field."""
+
+NUMBERS = numba.types.Array(numba.int64, 1, "C")
+MEMORY = numba.types.Array(numba.uint8, 1, "C")
+"""What all memory is here; of what dtype it is the kernels know themselves."""
+
+
+class Elements(numba.types.Type):
+    """A `numpy.ndarray` of any dtype and layout, of which only the address of its first element is read."""
+
+    def __init__(self) -> None:
+        super().__init__("Elements")
+
+
+@register_model(Elements)
+class _ElementsModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, ir.IntType(64))
+
+
+@unbox(Elements)
+def _unbox(kind, array, c):
+    """Read the field `data` of C's PyArrayObject."""
+    object_ = c.builder.bitcast(array, ir.IntType(8).as_pointer())
+    field = c.builder.gep(object_, [ir.IntType(64)(DATA)])
+    return NativeValue(c.builder.load(c.builder.bitcast(field, ir.IntType(64).as_pointer())))
+
+
+ARGUMENTS = (*[Elements()] * 4, numba.float64)
+
+
+@intrinsic
+def address(typing_context, elements):
+    """Return where the first element of an array is."""
+    return numba.intp(elements), lambda context, builder, signature, arguments: arguments[0]
+
+
+@intrinsic
+def numbers_at(typing_context, where):
+    """Return the array of int64 that begins at an address."""
+
+    def generate(context, builder, signature, arguments):
+        return _array(context, builder, NUMBERS, arguments[0], PASS_LENGTH, 8)
+
+    return NUMBERS(numba.intp), generate
+
+
+@intrinsic
+def memory_at(typing_context, where, length):
+    """Return so many bytes from an address on."""
+
+    def generate(context, builder, signature, arguments):
+        return _array(context, builder, MEMORY, arguments[0], arguments[1], 1)
+
+    return MEMORY(numba.intp, numba.intp), generate
+
+
+@intrinsic
+def load(typing_context, where, dtype):
+    """Return what is at an address, which need not be aligned."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], context.get_value_type(dtype.dtype).as_pointer())
+        return builder.load(pointer, align=1)
+
+    return dtype.dtype(where, dtype), generate
+
+
+@intrinsic
+def store(typing_context, number, where):
+    """Write a number to an address."""
+
+    def generate(context, builder, signature, arguments):
+        builder.store(arguments[0], builder.inttoptr(arguments[1], arguments[0].type.as_pointer()))
+        return context.get_dummy_value()
+
+    return numba.void(number, where), generate
+
+
+@intrinsic
+def move(typing_context, source, target, parts, dtype):
+    """Copy so many parts of that dtype, a tuple is as long, from one address to another."""
+
+    def generate(context, builder, signature, arguments):
+        bits = len(parts) * context.get_value_type(dtype.dtype).width
+        pointers = (builder.inttoptr(argument, ir.IntType(bits).as_pointer()) for argument in arguments[:2])
+        source, target = pointers
+        builder.store(builder.load(source, align=1), target, align=1)
+        return context.get_dummy_value()
+
+    return numba.void(source, target, parts, dtype), generate
+
+
+@intrinsic
+def call(typing_context, kernel, plan, x, size, mask, last, out, written):
+    """Return what the kernel at an address returns for all jobs before the `last`.
+
+    The elements of `x` and of `out` have so many bytes, and the mask may be None.
+    """
+    kinds = (MEMORY, mask, NUMBERS, numba.intp, numba.intp, MEMORY)
+
+    def generate(context, builder, signature, arguments):
+        kernel, plan, x, size, mask, last, out, written = arguments
+        x, out = (
+            _array(context, builder, MEMORY, context.make_array(MEMORY)(context, builder, array).data, 1, itemsize)
+            for array, itemsize in ((x, size), (out, written))
+        )
+        function = builder.inttoptr(kernel, context.call_conv.get_function_type(numba.int64, kinds).as_pointer())
+        values = (x, mask, plan, context.get_constant(numba.intp, 0), last, out)
+        status, strange = context.call_conv.call_function(builder, function, numba.int64, kinds, values)
+        with cgutils.if_unlikely(builder, status.is_error):
+            context.call_conv.return_status_propagate(builder, status)
+        return strange
+
+    return numba.int64(kernel, plan, x, size, mask, last, out, written), generate
+
+
+def _array(context, builder, kind, where, length, itemsize):
+    """Generate an array over memory that belongs to another; kernels do not ask how long it is."""
+    array = context.make_array(kind)(context, builder)
+    length, itemsize = (context.get_constant(numba.intp, n) if isinstance(n, int) else n for n in (length, itemsize))
+    point = builder.bitcast if isinstance(where.type, ir.PointerType) else builder.inttoptr
+    data = point(where, array.data.type)
+    populate_array(array, data, shape=[length], strides=[itemsize], itemsize=itemsize, meminfo=None)
+    return array._getvalue()
+
+
+@intrinsic
+def to_half(typing_context, number):
+    """Return the 16 bits of the float16 that is nearest to a float64.
+
+    It is cut to float32 first. If that leaves something out, its last bit is set, so that it is not halfway between two
+    float16 where the number is not: nothing is rounded twice.
+    """
+
+    def generate(context, builder, signature, arguments):
+        if not converts_halves():
+            return ir.Constant(ir.IntType(16), 0)  # no kernel reads float16 then
+        word = ir.IntType(64)
+        bits = builder.bitcast(arguments[0], word)
+        is_cut = builder.icmp_unsigned("!=", builder.and_(bits, word((1 << 29) - 1)), word(0))
+        last = builder.shl(builder.zext(is_cut, word), word(29))
+        bits = builder.or_(builder.and_(bits, word(-1 << 29)), last)
+        single = builder.fptrunc(builder.bitcast(bits, ir.DoubleType()), ir.FloatType())
+        return builder.bitcast(builder.fptrunc(single, ir.HalfType()), ir.IntType(16))
+
+    return numba.uint16(number), generate
+
+
+@register_jitable
+def store_narrowed(sums, number, out):
+    """Write float64 into `out` as float32, or as float16 if a `number` has 2 bytes; return whether all are finite."""
+    totals, strange = sums.view(np.float64), 0
+    if number == 4:
+        singles = out.view(np.float32)
+        for i in range(totals.size):
+            singles[i] = totals[i]
+        for single in singles:
+            strange += not np.isfinite(single)
+    else:
+        halves = out.view(np.uint16)
+        for i in range(totals.size):
+            halves[i] = to_half(totals[i])
+        for half in halves:
+            strange += half & 0x7C00 == 0x7C00
+    return strange == 0
+
+
+@register_jitable
+def started(plan, initial, number, parts):
+    """Return a kernel's plan for sums that start from an initial value, which is rounded as they are."""
+    values, plan = np.empty(2), plan[:PLAN_LENGTH].copy()
+    values[0] = np.float32(initial) if number == 4 else initial
+    values[1] = values[0] if parts == 1 else 0.0
+    plan[INITIAL:] = values.view(np.int64)
+    return plan
+
+
+@register_jitable
+def copy_run(source, target, length):
+    """Copy so many neighbouring bytes, at least `SHORTEST`: the last ones with some that were copied before."""
+    if length < 16:
+        move(source, target, ONE, np.uint64)
+        move(source + length - 8, target + length - 8, ONE, np.uint64)
+        return
+    for at in range(0, length - 15, 16):
+        move(source + at, target + at, TWO, np.uint64)
+    move(source + length - 16, target + length - 16, TWO, np.uint64)
+
+
+@register_jitable
+def copy_elements(first, marks, units, to, parts, dtype, plan):
+    """Copy the elements of a block, of as many parts as `parts` is long; without a mask, `marks` are 0.
+
+    What the loops need is read before them: for the compiler, what they write may be the plan.
+    """
+    size, neutral, blocked = plan[PACKED] // len(parts), dtype(plan[NEUTRAL]), plan[BLOCKED]
+    extents = (
+        units if blocked == 0 else plan[EXTENTS],
+        units if blocked == 1 else plan[EXTENTS + 1],
+        units if blocked == 2 else plan[EXTENTS + 2],
+        units if blocked == 3 else plan[EXTENTS + 3],
+    )
+    steps = (plan[STRIDES], plan[STRIDES + 1], plan[STRIDES + 2], plan[STRIDES + 3])
+    over = (plan[MASK_STRIDES], plan[MASK_STRIDES + 1], plan[MASK_STRIDES + 2], plan[MASK_STRIDES + 3])
+    apart = (
+        plan[PACKED_STRIDES] + units * plan[WIDENED],
+        plan[PACKED_STRIDES + 1] + units * plan[WIDENED + 1],
+        plan[PACKED_STRIDES + 2] + units * plan[WIDENED + 2],
+        plan[PACKED_STRIDES + 3] + units * plan[WIDENED + 3],
+    )
+    run = extents[3] * plan[PACKED]
+    is_run = marks == 0 and run >= SHORTEST and steps[3] == apart[3] == plan[PACKED]
+    for i in range(extents[0]):
+        for j in range(extents[1]):
+            for k in range(extents[2]):
+                source = first + i * steps[0] + j * steps[1] + k * steps[2]
+                target = to + i * apart[0] + j * apart[1] + k * apart[2]
+                mark = marks + i * over[0] + j * over[1] + k * over[2]
+                if is_run:
+                    copy_run(source, target, run)
+                elif marks:
+                    for m in range(extents[3]):
+                        is_marked = load(mark + m * over[3], np.uint8)
+                        for part in range(len(parts)):
+                            number = load(source + part * size + m * steps[3], dtype)
+                            store(number if is_marked else neutral, target + part * size + m * apart[3])
+                else:
+                    for m in range(extents[3]):
+                        move(source + m * steps[3], target + m * apart[3], parts, dtype)
+
+
+@register_jitable
+def copy_block(first, marks, units, to, plan):
+    """Copy so many units, with what changes no sum where the mask is False."""
+    size = plan[PACKED]
+    if size == 16:
+        copy_elements(first, marks, units, to, TWO, np.uint64, plan)
+    elif size == 8:
+        copy_elements(first, marks, units, to, ONE, np.uint64, plan)
+    elif size == 4:
+        copy_elements(first, marks, units, to, ONE, np.uint32, plan)
+    elif size == 2:
+        copy_elements(first, marks, units, to, ONE, np.uint16, plan)
+    else:
+        copy_elements(first, marks, units, to, ONE, np.uint8, plan)
+
+
+@register_jitable
+def sum_copies(first, marks, plan, pass_plan, sums):
+    """Write the sums of copies of all elements, in the one pass that there is."""
+    units, blocked = plan[UNITS], plan[BLOCKED]
+    jobs, written = plan[FIRST + JOBS] // units, plan[FIRST + SUMS] // units * plan[FIRST + WRITTEN]
+    memory = np.empty(plan[BLOCK] * plan[UNIT_BYTES], np.uint8)
+    to, strange = np.intp(memory.ctypes.data), 0
+    if plan[COLUMNS] and units > plan[BLOCK]:
+        jobs, pass_plan = 0, pass_plan[:PLAN_LENGTH].copy()
+    for begin in range(0, units, plan[BLOCK]):
+        count = min(plan[BLOCK], units - begin)
+        mark = marks + begin * plan[MASK_STRIDES + blocked] if marks else 0
+        copy_block(first + begin * plan[STRIDES + blocked], mark, count, to, plan)
+        if jobs == 0:
+            pass_plan[ROW_STRIDE] = pass_plan[WIDTH] = pass_plan[STRIPE] = count * plan[COLUMNS]
+        part = memory_at(np.intp(sums.ctypes.data) + begin * written, count * written)
+        kernel, size = plan[FIRST + KERNEL], plan[FIRST + READ]
+        strange += call(kernel, pass_plan, memory, size, None, max(count * jobs, 1), part, plan[FIRST + WRITTEN])
+    return strange
+
+
+@register_jitable
+def passes(x, mask, out, told, initial):
+    """Write the sums of `x` into `out`.
+
+    Parameters
+    ----------
+    x, mask, out : ndarray
+        The operand, the mask (whatever array if there is none), and what is contiguous in some order of its axes.
+    told : ndarray of int64
+        What was planned: `one_call` writes it.
+    initial : float
+        What sums start from, if that was planned.
+
+    Returns
+    -------
+    int
+        0 if all sums are finite, more if they are not; `UNFIT` or `OVERFLOW`.
+    """
+    first, target, plan = address(x), address(out), numbers_at(address(told))
+    if first & (plan[ALIGNMENT] - 1) or target & (plan[NUMBER] - 1):
+        return UNFIT
+    if target < first + plan[HIGH] and first + plan[LOW] < target + plan[BYTES]:
+        return UNFIT
+    marks = address(mask) + plan[MASK_OFFSET] if plan[MASKED] else 0
+    source, strange = memory_at(first + plan[OFFSET], 1), 0
+    for i in range(plan[PASSES]):
+        at = FIRST + i * PASS_LENGTH
+        size, written = plan[at + READ], plan[at + WRITTEN]
+        is_last = i + 1 == plan[PASSES]
+        is_result = is_last and written == plan[NUMBER]
+        sums = memory_at(target, plan[BYTES]) if is_result else np.empty(plan[at + SUMS] * written, np.uint8)
+        pass_plan = numbers_at(address(told) + 8 * (at + PLAN))
+        if is_last and plan[STARTED]:
+            pass_plan = started(pass_plan, initial, plan[NUMBER], plan[PARTS])
+        if plan[PACKED]:
+            strange = sum_copies(first + plan[OFFSET], marks, plan, pass_plan, sums)
+        elif marks:
+            beside = memory_at(marks, 1)
+            strange = call(plan[at + KERNEL], pass_plan, source, size, beside, plan[at + JOBS], sums, written)
+        else:
+            strange = call(plan[at + KERNEL], pass_plan, source, size, None, plan[at + JOBS], sums, written)
+        if is_last and not is_result and not store_narrowed(sums, plan[NUMBER], memory_at(target, plan[BYTES])):
+            strange = strange or OVERFLOW
+        marks = 0
+        source = sums
+    return strange
+
+
+@numba.njit(**OPTIONS)
+def run_passes(x, mask, out, told, initial):
+    """Do as `passes`, while other threads of Python go on."""
+    return passes(x, mask, out, told, initial)
+
+
+@numba.njit(**{**OPTIONS, "nogil": False})
+def run_few(x, mask, out, told, initial):
+    """Do as `passes`, for few elements: to wait for another thread of Python may take thousands of times as long."""
+    return passes(x, mask, out, told, initial)
+
+
+def entry(name: str) -> Callable[..., int]:
+    """Return a function as Python calls it without asking for the types of its arguments.
+
+    Whatever it is given has to be an array, and what it was planned for.
+
+    Raises
+    ------
+    RuntimeError
+        Where the elements of arrays are not where they are looked for.
+    """
+    array = np.empty(1)
+    if ctypes.c_size_t.from_address(id(array) + DATA).value != array.ctypes.data:
+        raise RuntimeError("NumPy's arrays are not laid out as its C interface says")
+    function = {"run_passes": run_passes, "run_few": run_few}[name]
+    function.compile(ARGUMENTS)
+    called: Callable[..., int] = function.overloads[ARGUMENTS].entry_point
+    return called
