@@ -306,6 +306,56 @@ def test_no_memory_is_read_before_it_is_written(compiled, poisoned, dtype):
                     np.testing.assert_array_equal(dispatch.sum(a, axes, where=where), np.sum(a, axes, dtype))
 
 
+@pytest.mark.parametrize("threaded", [1 << 16, 1 << 30])
+@pytest.mark.parametrize("dtype", ["b", "h", "f", "d", "F"])
+def test_masks_of_another_layout_and_many_columns(compiled, dtype, threaded, monkeypatch):
+    monkeypatch.setattr("dispatch_cpu.row_sums.THREADED", threaded)
+    for shape in ((700, 1300), (2, 2, 8500), (3, 2, 700), (2, 5, 2600), (3, 33, 129)):
+        a = np.random.default_rng(3).integers(-9, 9, shape).astype(dtype)
+        for axes in itertools.chain.from_iterable(itertools.combinations(range(a.ndim), n) for n in (1, 2)):
+            for kept in itertools.combinations(range(a.ndim), 1):
+                mask = np.arange(a.shape[kept[0]]) % 3 != 0
+                mask = np.expand_dims(mask, tuple(axis for axis in range(a.ndim) if axis not in kept))
+                np.testing.assert_array_equal(dispatch.sum(a, axes, where=mask), np.sum(a, axes, where=mask))
+
+
+@pytest.mark.parametrize("dtype", ["b", "B", "h", "i", "l", "Q"])
+@pytest.mark.parametrize("initial", [-1, 1, 127, 128, -129, 300, 40_000, -40_000])
+def test_what_a_narrow_integer_does_not_hold_is_refused_also_later(compiled, dtype, initial):
+    a = np.ones((200, 200), "b")
+    dispatch.sum(a, axis=0, dtype=dtype, initial=1)
+    arguments = {"axis": 0, "dtype": dtype, "initial": initial}
+    if np.iinfo(dtype).min <= initial <= np.iinfo(dtype).max:
+        np.testing.assert_array_equal(dispatch.sum(a, **arguments), np.sum(a, **arguments))
+    else:
+        for sum_ in (np.sum, dispatch.sum):
+            with pytest.raises(OverflowError, match="out of bounds for"):
+                sum_(a, **arguments)
+
+
+@pytest.mark.parametrize("dtype", ["e", "f", "d", "F"])
+@pytest.mark.parametrize("shape", [(300, 20), (300, 200), (3, 20)])
+def test_each_sum_is_warned_of_whatever_others_have(compiled, dtype, shape):
+    large = np.finfo(dtype).max / 2
+    for value in (np.inf, np.nan):
+        a = np.ones(shape, dtype)
+        a[:, 0], a[0, 1] = large, value
+        for where in (True, np.isfinite(a), a == 1):
+            with warnings.catch_warnings(record=True) as given:
+                warnings.simplefilter("always")
+                np.sum(a, axis=0, where=where)
+                texts = {str(warning.message) for warning in given}
+                given.clear()
+                dispatch.sum(a, axis=0, where=where)
+                assert {str(warning.message) for warning in given} == texts
+            with np.errstate(over="raise"):
+                if texts:
+                    with pytest.raises(FloatingPointError):
+                        dispatch.sum(a, axis=0, where=where)
+                else:
+                    dispatch.sum(a, axis=0, where=where)
+
+
 @pytest.mark.parametrize("dtype", ["e", "f", "D", "b"])
 def test_large_sums_over_three_axes_go_along_the_longest_one_last(compiled, dtype, monkeypatch):
     rng = np.random.default_rng(5)

@@ -26,11 +26,18 @@ A_TASK = 1 << 22
 """Bytes of a chunk of long rows: with fewer, threads take turns at the interpreter rather than run side by side."""
 
 
-def take(a: NDArray[Any], reduction: Reduction, *, compiled: bool = True) -> Any:
-    """Return the sum of `a`, of any layout that can be summed; unless it is `compiled`, NumPy takes few elements."""
-    raw = raw_sums(a, reduction, compiled=compiled)
+def take(a: NDArray[Any], reduction: Reduction, *, copied: Reduction | None = None, compiled: bool = True) -> Any:
+    """Return the sum of `a`, of any layout that can be summed.
+
+    It is that of a copy, if there is a sum of what is `copied`, as `packed` does it. Unless it is `compiled`, NumPy
+    takes few elements.
+    """
+    if copied is None:
+        raw = raw_sums(a, reduction, compiled=compiled)
+    else:
+        raw = raw_sums(packed(a, reduction), copied, compiled=compiled)
     if raw.dtype.kind in "fc" and not np.isfinite(raw).all():
-        signal(raw, a)
+        signal(a, reduction)
     return reduction.finish(raw)
 
 

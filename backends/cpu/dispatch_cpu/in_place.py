@@ -63,6 +63,8 @@ def plan_in_place(
     dtype: np.dtype[Any],
     operation: np.dtype[Any],
     result: str | None = None,
+    *,
+    threads: bool = True,
 ) -> row_sums.Jobs | None:
     """Return the jobs that sum (…, rows, width) elements over their rows; None if more than two strides lead to them.
 
@@ -72,8 +74,8 @@ def plan_in_place(
         How many there are of each, and bytes from one to the next.
     dtype, operation : numpy.dtype
         Of the elements, and what they are cast to.
-    result : str, optional
-        As `row_sums.plan_jobs` takes it.
+    result, threads : str and bool, optional
+        As `row_sums.plan_jobs` takes them.
     """
     recipe = recipes.recipe(dtype, operation)
     size = np.dtype(recipe.element).itemsize
@@ -96,7 +98,7 @@ def plan_in_place(
         width,
         (near.strides[0], row_step, column_step),
         recipe,
-        threads=True,
+        threads=threads,
         result=result,
         pair_stride=pair_step,
         near=near.extent,

@@ -40,18 +40,20 @@ class KernelRoute:
         """Return the sum of `a`: by NumPy where its elements are not aligned or a kernel is not ready."""
         found = self._kernels or self._find_kernels()
         if found is None or not a.flags.aligned:
-            reduction = self._reduction
-            return any_layout.take(a, reduction if mask is None else replace(reduction, where=mask))
+            return any_layout.take(a, self._under(mask))
         sums, strange = self._span(a, self._element), False
         marks = None if mask is None else self._span(mask)
         for jobs, kernel in zip(self._passes, found, strict=True):
             sums, strange = jobs.run(kernel.call, sums, marks)
             marks = None
         if strange:
-            signal(sums, a)
+            signal(a, self._under(mask))
         if not self._passes[-1].plan[10]:
             sums += 0  # the sum starts from 0, so it is never -0.0
         return self._reduction.finish(sums if self._view is None else sums.view(self._view))
+
+    def _under(self, mask: NDArray[np.bool_] | None) -> Reduction:
+        return self._reduction if mask is None else replace(self._reduction, where=mask)
 
     def _find_kernels(self) -> list[kernels.Kernel] | None:
         found = [jobs.find_kernel(self._masked and i == 0) for i, jobs in enumerate(self._passes)]

@@ -73,27 +73,32 @@ class OneCall:
         return out.dtype == reduction.dtype and is_alike and not reduction.layout.flipped and not self._masked
 
     def _take_first(self, a: NDArray[Any], mask: NDArray[np.bool_] | None = None, initial: float = 0.0) -> Any:
-        if self._is_small and not kernels.is_worth_loading():
-            return self._by_numpy(a, mask, initial, compiled=False)
         return self.take(a, mask, initial) if self._is_ready() else self._by_numpy(a, mask, initial)
 
     def _take_first_into(self, a: NDArray[Any], out: NDArray[Any]) -> Any:
         out[...] = self.take(a)
         return out
 
-    def _by_numpy(
-        self, a: NDArray[Any], mask: NDArray[np.bool_] | None, initial: float = 0.0, *, compiled: bool = True
-    ) -> Any:
-        reduction = self._reduction if mask is None else replace(self._reduction, where=mask)
-        if self._packed is not None:
-            a, reduction = any_layout.packed(a, reduction), self._packed
-        total = any_layout.take(a, reduction, compiled=compiled)
+    def _by_numpy(self, a: NDArray[Any], mask: NDArray[np.bool_] | None, initial: float = 0.0) -> Any:
+        total = any_layout.take(a, self._under(mask), copied=self._packed, compiled=not self._is_small)
         if self._started is None:
             return total
         return (total + self._started.type(initial).astype(total.dtype)).astype(self._started)
 
+    def _under(self, mask: NDArray[np.bool_] | None) -> Reduction:
+        return self._reduction if mask is None else replace(self._reduction, where=mask)
+
+    def _report(self, strange: int, a: NDArray[Any], mask: NDArray[np.bool_] | None) -> None:
+        """Signal what `pass_kernels.passes` found."""
+        if strange == OVERFLOW:
+            signal_overflow()
+        else:
+            signal(a, self._under(mask), self._dtype)
+
     def _is_ready(self) -> bool:
         """Whether the compiled function has taken NumPy's place."""
+        if self._is_small and not kernels.is_worth_loading():
+            return False
         beside = self._masked and self._packed is None
         found = [jobs.find_kernel(beside and i == 0) for i, jobs in enumerate(self._passes)]
         run = kernels.find(*(RUN_FEW if self._is_small else RUN_PASSES))
@@ -127,7 +132,7 @@ class OneCall:
     def _replace(self, run: Callable[..., int], told: NDArray[np.int64]) -> None:
         """Have sums taken by the compiled function. What follows is on the path of every call."""
         shape, arranged = _arrangement(self._reduction)
-        dtype, by_numpy, masked, empty = self._dtype, self._by_numpy, self._masked, np.empty
+        dtype, by_numpy, report, masked, empty = self._dtype, self._by_numpy, self._report, self._masked, np.empty
 
         def take(a: NDArray[Any], mask: NDArray[np.bool_] | None = None, initial: float = 0.0) -> Any:
             sums = empty(shape, dtype)
@@ -135,7 +140,7 @@ class OneCall:
             if strange:
                 if strange == UNFIT:
                     return by_numpy(a, mask, initial)
-                report(strange, sums, a)
+                report(strange, a, mask)
             return sums[()] if arranged is None else arranged(sums)
 
         def take_into(a: NDArray[Any], out: NDArray[Any]) -> Any:
@@ -144,18 +149,10 @@ class OneCall:
                 if strange == UNFIT:
                     out[...] = by_numpy(a, None)
                 else:
-                    report(strange, out, a)
+                    report(strange, a, None)
             return out
 
         self.take, self.take_into = take, take_into
-
-
-def report(strange: int, sums: NDArray[Any], a: NDArray[Any]) -> None:
-    """Signal what `run_passes` found."""
-    if strange == OVERFLOW:
-        signal_overflow()
-    else:
-        signal(sums, a)
 
 
 def _arrangement(reduction: Reduction) -> tuple[tuple[int, ...], Callable[[NDArray[Any]], NDArray[Any]] | None]:

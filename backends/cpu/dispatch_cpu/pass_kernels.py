@@ -310,21 +310,24 @@ def copy_block(first, marks, units, to, plan):
 @register_jitable
 def sum_copies(first, marks, plan, pass_plan, sums):
     """Write the sums of copies of all elements, in the one pass that there is."""
-    units, blocked = plan[UNITS], plan[BLOCKED]
-    jobs, written = plan[FIRST + JOBS] // units, plan[FIRST + SUMS] // units * plan[FIRST + WRITTEN]
-    memory = np.empty(plan[BLOCK] * plan[UNIT_BYTES], np.uint8)
-    to, strange = np.intp(memory.ctypes.data), 0
-    if plan[COLUMNS] and units > plan[BLOCK]:
-        jobs, pass_plan = 0, pass_plan[:PLAN_LENGTH].copy()
-    for begin in range(0, units, plan[BLOCK]):
-        count = min(plan[BLOCK], units - begin)
+    units, block, columns, blocked = plan[UNITS], plan[BLOCK], plan[COLUMNS], plan[BLOCKED]
+    kernel, size, written = plan[FIRST + KERNEL], plan[FIRST + READ], plan[FIRST + WRITTEN]
+    memory = np.empty(block * plan[UNIT_BYTES], np.uint8)
+    to = np.intp(memory.ctypes.data)
+    if units == block:
+        copy_block(first, marks, units, to, plan)
+        return call(kernel, pass_plan, memory, size, None, plan[FIRST + JOBS], sums, written)
+    # Each unit has as many jobs as others, or each block is one job: rows of columns of all its units.
+    jobs, length, strange = plan[FIRST + JOBS] // units, plan[FIRST + SUMS] // units * written, 0
+    pass_plan = pass_plan[:PLAN_LENGTH].copy()
+    for begin in range(0, units, block):
+        count = min(block, units - begin)
         mark = marks + begin * plan[MASK_STRIDES + blocked] if marks else 0
         copy_block(first + begin * plan[STRIDES + blocked], mark, count, to, plan)
-        if jobs == 0:
-            pass_plan[ROW_STRIDE] = pass_plan[WIDTH] = pass_plan[STRIPE] = count * plan[COLUMNS]
-        part = memory_at(np.intp(sums.ctypes.data) + begin * written, count * written)
-        kernel, size = plan[FIRST + KERNEL], plan[FIRST + READ]
-        strange += call(kernel, pass_plan, memory, size, None, max(count * jobs, 1), part, plan[FIRST + WRITTEN])
+        if columns:
+            pass_plan[ROW_STRIDE] = pass_plan[WIDTH] = pass_plan[STRIPE] = count * columns
+        part = memory_at(np.intp(sums.ctypes.data) + begin * length, count * length)
+        strange += call(kernel, pass_plan, memory, size, None, 1 if columns else count * jobs, part, written)
     return strange
 
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from dispatch.reduction import Group, Reduction
 from dispatch.reduction.layout import contiguous_strides, merged
-from dispatch_cpu import recipes
+from dispatch_cpu import recipes, row_sums
 from dispatch_cpu.copies import DIMENSIONS, PACKED, blocks_of
 from dispatch_cpu.in_place import can_read, first_pass, is_parallel, plan_in_place, repeats
 from dispatch_cpu.kernel_route import KernelRoute
 from dispatch_cpu.one_call import OneCall
-from dispatch_cpu.row_sums import GATHERED, Jobs
+from dispatch_cpu.row_sums import GATHERED, Jobs, touched
 from dispatch_cpu.summation import SERIAL
 
 NEAR = 16
@@ -41,14 +41,14 @@ def plan_route(
     mask, layout, result = reduction.where, reduction.layout, started or reduction.dtype
     passes = None
     if mask is None or (mask.shape == a.shape and is_parallel(mask, a) and not repeats(a)):
-        passes = _plan_passes(reduction, result, masked=mask is not None)
+        passes = _plan_passes(reduction, result, masked=mask is not None, threads=True)
     is_exact = reduction.dtype.kind in "iu" and mask is None  # in NumPy too
     if passes is not None and is_exact and _suits_numpy(passes[0]):
         return None
     if passes is None or _gains_by_packing(passes, 2 if result.kind == "c" else 1):
         ordered = _ordered(reduction)
         packed = _packed(ordered)
-        over_packed = packed and _plan_passes(packed, result, masked=False)
+        over_packed = packed and _plan_passes(packed, result, masked=False, threads=False)
         if over_packed:
             return OneCall(a, over_packed, ordered, packed, started)
         if layout.pattern.count("R") == len(layout.pattern) > 2:
@@ -81,12 +81,15 @@ def _packed(reduction: Reduction) -> Reduction | None:
 
 
 def _is_too_large(reduction: Reduction) -> bool:
-    blocks = blocks_of(reduction)
-    span = 0 if blocks.units > 1 else sum(group.extent * group.strides[0] for group in reduction.layout.groups)
-    return max(blocks.size * blocks.block, span) > PACKED
+    """Whether a block, or all if there is but one, would not stay in the cache, or threads take less time."""
+    groups, itemsize, blocks = reduction.layout.groups, reduction.operand.itemsize, blocks_of(reduction)
+    span = 0 if blocks.units > 1 else sum(group.extent * group.strides[0] for group in groups)
+    steps = [group.strides[0] for group in groups if group.strides[0]]
+    size = blocks.size * blocks.units // itemsize
+    return max(blocks.size * blocks.block, span) > PACKED or touched(size, itemsize, steps) > row_sums.THREADED
 
 
-def _plan_passes(reduction: Reduction, result: np.dtype[Any], *, masked: bool) -> list[Jobs] | None:
+def _plan_passes(reduction: Reduction, result: np.dtype[Any], *, masked: bool, threads: bool) -> list[Jobs] | None:
     """Return the passes over the groups, for that dtype of the result; None where one cannot read elements in place."""
     groups = [Group(group.extent, group.strides[:1], group.reduced) for group in reduction.layout.groups]
     is_single = result in (np.float32, np.complex64)
@@ -102,7 +105,7 @@ def _plan_passes(reduction: Reduction, result: np.dtype[Any], *, masked: bool) -
         walk = [*(groups[group] for group in others), groups[rows]]
         walk.append(Group(1, (0,), False) if columns is None else groups[columns])
         steps = tuple(group.strides[0] for group in walk)
-        jobs = plan_in_place([group.extent for group in walk], steps, dtype, operation, written)
+        jobs = plan_in_place([group.extent for group in walk], steps, dtype, operation, written, threads=threads)
         if jobs is None:
             return None
         passes.append(jobs)

@@ -7,22 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dispatch.reduction import Reduction
 
-def signal(sums: NDArray[Any], a: NDArray[Any]) -> None:
-    """Signal, by `numpy.errstate`, overflow or infinities of both signs in sums of `a`.
 
-    A sum that is not finite is reported only if it need not have been: NaN and infinity pass through in silence.
+def signal(a: NDArray[Any], reduction: Reduction, dtype: np.dtype[Any] | None = None) -> None:
+    """Signal, by `numpy.errstate`, what led to sums of `a`, in that dtype, that are not finite.
+
+    Of finite elements it is overflow. What infinite ones lead to, or NaN, which pass through in silence, NumPy finds
+    out: it adds them again.
     """
-    finite, has_nan = True, False
     for chunk in np.nditer(a, flags=["external_loop", "buffered", "zerosize_ok"], buffersize=1 << 16):
-        finite = finite and bool(np.isfinite(chunk).all())
-        has_nan = has_nan or bool(np.isnan(chunk).any())
-    if finite:
-        signal_overflow()
-    elif not has_nan and np.isnan(sums).any():
-        np.add.reduce(np.array([np.inf, -np.inf]))
+        if not np.isfinite(chunk).all():
+            where = True if reduction.where is None else reduction.where
+            np.add.reduce(a, tuple(reduction.axes), dtype or reduction.dtype, where=where)
+            return
+    signal_overflow()
 
 
 def signal_overflow() -> None:
-    """Signal, by `numpy.errstate`, that a sum is beyond the largest number."""
+    """Signal that a sum is beyond the largest number."""
     np.add.reduce(np.full(2, np.finfo(np.float64).max))

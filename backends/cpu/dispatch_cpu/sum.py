@@ -179,6 +179,8 @@ def _finishing(add: Run, operation: np.dtype[Any], result: np.dtype[Any]) -> Run
     is_narrowed = is_cast and is_integer and result.kind in "iu"
     most = SIMPLE if result.char != "e" else SIMPLE_HALF
     least, to_result = 0 if "u" in (operation.kind, result.kind) else -most, result.type
+    if result.kind in "iu":
+        least, most = max(least, np.iinfo(result).min), min(most, np.iinfo(result).max)
     is_real = operation.kind == result.kind == "f"
 
     def run(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:

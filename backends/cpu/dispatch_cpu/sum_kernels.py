@@ -302,8 +302,11 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
     return numba.void(*arguments), generate
 
 
-def _gathered(builder, data, place, stride, size, length):
-    """Generate the vector of ``data[place + l * stride]``, elements of so many bytes; processors have instructions."""
+def _gathered(builder, data, place, stride, size, length, present=None):
+    """Generate the vector of ``data[place + l * stride]``, elements of so many bytes; processors have instructions.
+
+    Lanes that are not `present` are not read: what is in them changes no sum.
+    """
     number, element = ir.IntType(64), data.type.pointee
     kind, pointers, marks = (ir.VectorType(part, length) for part in (element, data.type, ir.IntType(1)))
     lanes = ir.Constant(ir.VectorType(number, length), list(range(length)))
@@ -313,8 +316,11 @@ def _gathered(builder, data, place, stride, size, length):
     name = f"llvm.masked.gather.v{length}{'i' if isinstance(element, ir.IntType) else 'f'}{8 * size}.v{length}p0"
     generated = ir.FunctionType(kind, [pointers, ir.IntType(32), marks, kind])
     gather = cgutils.get_or_insert_function(builder.module, generated, name)
-    everywhere, nothing = ir.Constant(marks, [1] * length), ir.Constant(kind, ir.Undefined)
-    return builder.call(gather, [places, ir.IntType(32)(size), everywhere, nothing])
+    if present is None:
+        present, other = ir.Constant(marks, [1] * length), ir.Constant(kind, ir.Undefined)
+    else:
+        other = _neutral(kind)
+    return builder.call(gather, [places, ir.IntType(32)(size), present, other])
 
 
 def _chosen(builder, low, high, lanes):
@@ -918,6 +924,47 @@ def _gathers(x):
     return lambda x: is_gathered
 
 
+@intrinsic
+def add_gathered(typing_context, total, lane, x, at, stride, count):
+    """Add ``x[at + l * stride]`` to ``total[lane + l]`` for ``l < count``, at most 8, whose lanes have 8 bytes."""
+
+    def generate(context, builder, signature, arguments):
+        lanes, data = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, total), (2, x)))
+        whole, index = ir.VectorType(context.get_value_type(total.dtype), 8), ir.VectorType(ir.IntType(64), 8)
+        present = builder.icmp_signed("<", ir.Constant(index, list(range(8))), _repeated(builder, arguments[5], 8))
+        target = builder.bitcast(builder.gep(lanes, [arguments[1]]), whole.as_pointer())
+        value = _gathered(builder, data, arguments[3], arguments[4], x.dtype.bitwidth // 8, 8, present)
+        value = builder.fadd(builder.load(target, align=LINE), _converted(builder, value, x.dtype, total.dtype))
+        builder.store(value, target, align=LINE)
+        return context.get_dummy_value()
+
+    return numba.void(total, numba.intp, x, numba.intp, numba.intp, numba.intp), generate
+
+
+@intrinsic
+def add_some_pairs(typing_context, total, lane, x, at, stride, count):
+    """Add ``x[at + p * stride:][:2]`` to ``total[lane + 2 * p:]`` for ``2 * p < count``, 8 at most, of 8 bytes each."""
+
+    def generate(context, builder, signature, arguments):
+        lanes, data = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, total), (2, x)))
+        number, element = ir.IntType(64), context.get_value_type(x.dtype)
+        part, whole = ir.VectorType(element, 2), ir.VectorType(context.get_value_type(total.dtype), 8)
+        pairs = []
+        for p in range(4):
+            is_there = builder.icmp_signed("<", number(2 * p), arguments[5])
+            place = builder.add(arguments[3], builder.mul(number(p), arguments[4]))
+            place = builder.select(is_there, place, arguments[3])  # the first pair is always there
+            pair = builder.bitcast(builder.gep(data, [place]), part.as_pointer())
+            pairs.append(builder.select(is_there, builder.load(pair, align=x.dtype.bitwidth // 8), _neutral(part)))
+        halves = [_chosen(builder, low, high, range(4)) for low, high in zip(pairs[::2], pairs[1::2], strict=True)]
+        value = _converted(builder, _chosen(builder, *halves, range(8)), x.dtype, total.dtype)
+        target = builder.bitcast(builder.gep(lanes, [arguments[1]]), whole.as_pointer())
+        builder.store(builder.fadd(builder.load(target, align=LINE), value), target, align=LINE)
+        return context.get_dummy_value()
+
+    return numba.void(total, numba.intp, x, numba.intp, numba.intp, numba.intp), generate
+
+
 def gather_lanes(total, x, mask, start, stride, width, lanes, paired, stage):
     """Do as `set_lanes` for elements, or pairs of them if the `width` is 2, that are `stride` elements apart."""
 
@@ -928,7 +975,9 @@ def _gather_lanes(total, x, mask, start, stride, width, lanes, paired, stage):
         return lambda total, x, mask, start, stride, width, lanes, paired, stage: None
 
     def gather(total, x, mask, start, stride, width, lanes, paired, stage):
-        if width == 1:
+        if width == 1 and stride == 2:
+            set_lanes(total, x, mask, start, (0, 0), lanes, paired, stage)
+        elif width == 1:
             set_lanes(total, x, mask, start, stride, lanes, paired, stage)
         else:
             set_lanes(total, x, mask, start, ((stride,),), lanes, paired, stage)
@@ -946,11 +995,17 @@ def set_lanes(total, x, mask, start, stride, lanes, paired, stage):
 @overload(set_lanes, jit_options={"forceinline": True, **INSIDE})
 def _set_lanes(total, x, mask, start, stride, lanes, paired, stage):
     is_apart = stride != numba.typeof(ONE)
+    is_second = stride == numba.typeof(TWO)  # a vector of every second element ends with one that may not be there
+    is_plain = isinstance(x.dtype, numba.types.Float) and mask in (None, numba.none) and total.dtype == numba.float64
+    is_gathered = is_plain and (is_second or stride == numba.intp)
+    is_tuple = isinstance(stride, numba.types.BaseTuple)
+    is_in_pairs = is_plain and is_tuple and isinstance(stride[0], numba.types.BaseTuple)
+    beyond = int(is_second)
     if total.dtype == stage.dtype or isinstance(total.dtype, numba.types.Integer):
 
         def in_vectors(total, x, mask, start, stride, lanes, paired, stage):
             lane, length, further = 0, LINE // total.itemsize, place(lanes, stride)
-            while lane + length <= paired:
+            while lane + length + beyond <= paired:
                 at = start + place(lane, stride)
                 add_vectors(total, lane, x, mask, at, further, stride, TWO, ONE, None, True)
                 lane += length
@@ -958,7 +1013,17 @@ def _set_lanes(total, x, mask, start, stride, lanes, paired, stage):
             while single < lanes:
                 add_vectors(total, single, x, mask, start + place(single, stride), 0, stride, ONE, ONE, None, True)
                 single += length
-            if is_apart:
+            if is_gathered:
+                while lane < paired:
+                    at = start + further + place(lane, stride)
+                    add_gathered(total, lane, x, at, place(1, stride), min(length, paired - lane))
+                    lane += length
+            elif is_in_pairs:
+                while lane < paired:
+                    at = start + further + place(lane, stride)
+                    add_some_pairs(total, lane, x, at, place(2, stride), min(length, paired - lane))
+                    lane += length
+            elif is_apart:
                 for k in range(lane, paired):
                     total[k] += element(x, mask, start + further + place(k, stride), total)
             elif lane < paired:
