@@ -19,7 +19,7 @@ from dispatch_cpu.signals import signal
 class KernelRoute:
     """The passes over an operand: each sums over one reduced group, the first of them reads the operand itself."""
 
-    __slots__ = ("_corner", "_element", "_kernels", "_masked", "_passes", "_reduction", "_view")
+    __slots__ = ("_arranged", "_corner", "_element", "_kernels", "_masked", "_passes", "_reduction", "_view")
 
     def __init__(self, a: NDArray[Any], passes: Sequence[Jobs], reduction: Reduction) -> None:
         first, last = passes[0], passes[-1]
@@ -28,6 +28,7 @@ class KernelRoute:
         self._element = None if a.dtype == first.recipe.element else np.dtype(first.recipe.element)
         self._corner = "C" if a.flags.c_contiguous else "F" if a.flags.f_contiguous else _corner(a)
         self._masked, self._reduction = reduction.where is not None, replace(reduction, where=None)
+        self._arranged = replace(self._reduction, initial=None)  # sums of kernels have started from 0
         # Complex and unsigned sums are views of what the kernel writes.
         written = np.dtype(last.result if last.shape[1] == 1 else last.recipe.total)
         self._view: np.dtype[Any] | None = None
@@ -50,7 +51,7 @@ class KernelRoute:
             signal(a, self._under(mask))
         if not self._passes[-1].plan[10]:
             sums += 0  # the sum starts from 0, so it is never -0.0
-        return self._reduction.finish(sums if self._view is None else sums.view(self._view))
+        return self._arranged.finish(sums if self._view is None else sums.view(self._view))
 
     def _under(self, mask: NDArray[np.bool_] | None) -> Reduction:
         return self._reduction if mask is None else replace(self._reduction, where=mask)

@@ -10,18 +10,28 @@ from numpy.typing import NDArray
 from dispatch.reduction import Reduction
 
 
-def signal(a: NDArray[Any], reduction: Reduction, dtype: np.dtype[Any] | None = None) -> None:
-    """Signal, by `numpy.errstate`, what led to sums of `a`, in that dtype, that are not finite.
+def signal(a: NDArray[Any], reduction: Reduction, result: np.dtype[Any] | None = None) -> None:
+    """Signal, by `numpy.errstate`, what led to sums of `a` that are not finite, by default in the sum's own dtype.
 
     Of finite elements it is overflow. What infinite ones lead to, or NaN, which pass through in silence, NumPy finds
-    out: it adds them again.
+    out: it adds them again, in a dtype in which they do not overflow on the way.
     """
     for chunk in np.nditer(a, flags=["external_loop", "buffered", "zerosize_ok"], buffersize=1 << 16):
         if not np.isfinite(chunk).all():
-            where = True if reduction.where is None else reduction.where
-            np.add.reduce(a, tuple(reduction.axes), dtype or reduction.dtype, where=where)
-            return
-    signal_overflow()
+            break
+    else:
+        signal_overflow()
+        return
+    where = True if reduction.where is None else reduction.where
+    totals = np.add.reduce(a, tuple(reduction.axes), reduction.accumulator, keepdims=True, where=where)
+    with np.errstate(over="ignore", under="ignore"):
+        sums = totals.astype(result or reduction.dtype)
+    if (np.isfinite(_parts(totals)) & np.isinf(_parts(sums))).any():
+        signal_overflow()
+
+
+def _parts(sums: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(sums).view(sums.real.dtype)
 
 
 def signal_overflow() -> None:
