@@ -78,8 +78,8 @@ def remove_stale() -> None:
     """
     from dispatch_cpu import pass_kernels, sum_kernels
 
-    functions = (sum_kernels.sum_rows, sum_kernels.sum_short_rows, pass_kernels.run_passes, pass_kernels.run_few)
-    for function in functions:
+    kernels = (sum_kernels.sum_rows, sum_kernels.sum_short_rows, pass_kernels.passes)
+    for function in (*kernels, pass_kernels.run_passes, pass_kernels.run_few):
         kept = function._cache._cache_file
         valid = set(kept._load_index().values())
         for path in Path(function.stats.cache_path).glob(kept._index_name.removesuffix("nbi") + "*.nbc"):

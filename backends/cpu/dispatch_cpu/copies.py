@@ -68,7 +68,7 @@ def blocks_of(reduction: Reduction) -> Blocks:
 
 
 def told_of_copies(reduction: Reduction) -> list[int]:
-    """Return what `pass_kernels.run_passes` is told of the copies."""
+    """Return what `pass_kernels.passes` is told of the copies."""
     groups, blocks, itemsize = reduction.layout.groups, blocks_of(reduction), reduction.operand.itemsize
     widened = blocks.group > 0
     extents = [1 if place == blocks.group else group.extent for place, group in enumerate(groups)]

@@ -45,7 +45,7 @@ class _Search(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """A compiled function: as Python calls it, and where its code begins; 0 for what only Python calls."""
+    """A compiled function: as Python calls it, and where its code begins; or that of `pass_kernels.passes`."""
 
     call: Callable[..., int]
     address: int
@@ -178,7 +178,7 @@ def call_once(key: Key) -> Kernel:
     from dispatch_cpu import pass_kernels, sum_kernels
 
     if key.name not in KERNELS:
-        return Kernel(pass_kernels.entry(key.name), 0)
+        return Kernel(*pass_kernels.entry(key.name))
     if key.recipe.reads_halves and not sum_kernels.converts_halves():
         raise NotImplementedError("no instructions for float16 in this processor, or in NUMBA_CPU_NAME")
     kernel = getattr(sum_kernels, key.name)

@@ -25,7 +25,7 @@ UNFIT, OVERFLOW = -1, -2
 
 
 class OneCall:
-    """What sums arrays of one layout by `pass_kernels.run_passes`, and until its kernels are ready by NumPy.
+    """What sums arrays of one layout by `pass_kernels`, and until its kernels are ready by NumPy.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class OneCall:
         if run is None or None in found:
             return False
         addresses = [kernel.address for kernel in found if kernel is not None]
-        self._replace(run.call, self._told(addresses))
+        self._replace(run.call, self._told(run.address, addresses))
         return True
 
     @property
@@ -113,13 +113,13 @@ class OneCall:
         """That of the result."""
         return self._reduction.dtype if self._started is None else self._started
 
-    def _told(self, addresses: Sequence[int]) -> NDArray[np.int64]:
-        """Return what `pass_kernels.run_passes` is told."""
+    def _told(self, passes: int, addresses: Sequence[int]) -> NDArray[np.int64]:
+        """Return what `pass_kernels.passes` is told, by its address and that of the kernel of each pass."""
         reduction, result, is_packed = self._reduction, real_part(self._dtype), self._packed is not None
         layout, element, parts = reduction.layout, reduction.operand, self._dtype.itemsize // result.itemsize
         low = layout.offsets[0]
         high = low + sum((group.extent - 1) * group.strides[0] for group in layout.groups) + element.itemsize
-        told = [len(self._passes), low, layout.offsets[1] if self._masked else 0, self._masked, low, high]
+        told = [passes, len(self._passes), low, layout.offsets[1] if self._masked else 0, self._masked, low, high]
         told += [1 if is_packed else element.alignment, result.itemsize, parts, reduction.sums * self._dtype.itemsize]
         told += [self._started is not None]
         told += told_of_copies(reduction) if is_packed else [0] * TOLD

@@ -16,22 +16,24 @@ from numba.core import cgutils
 from numba.extending import NativeValue, intrinsic, models, register_jitable, register_model, unbox
 from numba.np.arrayobj import populate_array
 
-from dispatch_cpu.sum_kernels import ONE, OPTIONS, TWO, converts_halves
+from dispatch_cpu.sum_kernels import INSIDE, ONE, OPTIONS, TWO, converts_halves
 
-PASSES, OFFSET, MASK_OFFSET, MASKED, LOW, HIGH, ALIGNMENT, NUMBER, PARTS, BYTES, STARTED = range(11)
-"""Where in what `passes` is told there is: how many passes; bytes from the first element of the operand, and of the
-mask, to where the walk starts; whether there is a mask; bytes from the operand's first element to the lowest one of the
-walk and behind the highest; of what number of bytes addresses have to be multiples; the bytes of a real number of the
-result, of how many an element of it consists, and the bytes of all; and whether sums start from an initial value.
+HERE, PASSES, OFFSET, MASK_OFFSET, MASKED, LOW, HIGH = range(7)
+ALIGNMENT, NUMBER, PARTS, BYTES, STARTED = range(7, 12)
+"""Where in what `passes` is told there is: its own address; how many passes; bytes from the first element of the
+operand, and of the mask, to where the walk starts; whether there is a mask; bytes from the operand's first element to
+the lowest one of the walk and behind the highest; of what number of bytes addresses have to be multiples; the bytes of
+a real number of the result, of how many an element of it consists, and the bytes of all; and whether sums start from
+an initial value.
 """
 
-PACKED, NEUTRAL, UNITS, BLOCK, BLOCKED, UNIT_BYTES, COLUMNS = range(11, 18)
+PACKED, NEUTRAL, UNITS, BLOCK, BLOCKED, UNIT_BYTES, COLUMNS = range(12, 19)
 """The same of what is copied before it is summed, in blocks: the bytes of an element, or 0; what changes no sum; how
 long the dimension is along which there are blocks, how many of its units a block has, and which one it is; the bytes of
 a unit, and its columns if a block is rows of these, or 0 if each unit has rows of its own.
 """
 
-EXTENTS, STRIDES, MASK_STRIDES, PACKED_STRIDES, WIDENED = 18, 22, 26, 30, 34
+EXTENTS, STRIDES, MASK_STRIDES, PACKED_STRIDES, WIDENED = 19, 23, 27, 31, 35
 """Of so many dimensions as there are between these numbers: the extents, the strides of the operand, of the mask and of
 the copy, and what these are more for each unit of a block. The last dimension is walked first.
 """
@@ -39,7 +41,7 @@ the copy, and what these are more for each unit of a block. The last dimension i
 SHORTEST = 8
 """Bytes from which on neighbours are copied several at once."""
 
-FIRST = 38
+FIRST = 39
 """Where the passes begin."""
 
 KERNEL, JOBS, READ, WRITTEN, SUMS, PLAN = range(6)
@@ -208,36 +210,35 @@ def to_half(typing_context, number):
     return numba.uint16(number), generate
 
 
-@register_jitable
-def store_narrowed(sums, number, out):
-    """Write float64 into `out` as float32, or as float16 if a `number` has 2 bytes; return whether all are finite."""
-    totals, strange = sums.view(np.float64), 0
+@register_jitable(**INSIDE)
+def store_narrowed(sums, count, number, target):
+    """Write float64 to an address as float32, or float16 if a `number` has 2 bytes; return whether all are finite."""
+    source, strange = np.intp(sums.ctypes.data), 0
     if number == 4:
-        singles = out.view(np.float32)
-        for i in range(totals.size):
-            singles[i] = totals[i]
-        for single in singles:
+        for i in range(count):
+            single = np.float32(load(source + 8 * i, np.float64))
+            store(single, target + 4 * i)
             strange += not np.isfinite(single)
     else:
-        halves = out.view(np.uint16)
-        for i in range(totals.size):
-            halves[i] = to_half(totals[i])
-        for half in halves:
+        for i in range(count):
+            half = to_half(load(source + 8 * i, np.float64))
+            store(half, target + 2 * i)
             strange += half & 0x7C00 == 0x7C00
     return strange == 0
 
 
-@register_jitable
+@register_jitable(**INSIDE)
 def started(plan, initial, number, parts):
     """Return a kernel's plan for sums that start from an initial value, which is rounded as they are."""
-    values, plan = np.empty(2), plan[:PLAN_LENGTH].copy()
-    values[0] = np.float32(initial) if number == 4 else initial
-    values[1] = values[0] if parts == 1 else 0.0
-    plan[INITIAL:] = values.view(np.int64)
+    plan = plan[:PLAN_LENGTH].copy()
+    at = np.intp(plan.ctypes.data) + 8 * INITIAL
+    first = np.float64(np.float32(initial)) if number == 4 else initial
+    store(first, at)
+    store(first if parts == 1 else 0.0, at + 8)
     return plan
 
 
-@register_jitable
+@register_jitable(**INSIDE)
 def copy_run(source, target, length):
     """Copy so many neighbouring bytes, at least `SHORTEST`: the last ones with some that were copied before."""
     if length < 16:
@@ -249,7 +250,7 @@ def copy_run(source, target, length):
     move(source + length - 16, target + length - 16, TWO, np.uint64)
 
 
-@register_jitable
+@register_jitable(**INSIDE)
 def copy_elements(first, marks, units, to, parts, dtype, plan):
     """Copy the elements of a block, of as many parts as `parts` is long; without a mask, `marks` are 0.
 
@@ -291,7 +292,7 @@ def copy_elements(first, marks, units, to, parts, dtype, plan):
                         move(source + m * steps[3], target + m * apart[3], parts, dtype)
 
 
-@register_jitable
+@register_jitable(**INSIDE)
 def copy_block(first, marks, units, to, plan):
     """Copy so many units, with what changes no sum where the mask is False."""
     size = plan[PACKED]
@@ -307,7 +308,7 @@ def copy_block(first, marks, units, to, plan):
         copy_elements(first, marks, units, to, ONE, np.uint8, plan)
 
 
-@register_jitable
+@register_jitable(**INSIDE)
 def sum_copies(first, marks, plan, pass_plan, sums):
     """Write the sums of copies of all elements, in the one pass that there is."""
     units, block, columns, blocked = plan[UNITS], plan[BLOCK], plan[COLUMNS], plan[BLOCKED]
@@ -331,7 +332,7 @@ def sum_copies(first, marks, plan, pass_plan, sums):
     return strange
 
 
-@register_jitable
+@numba.njit(**{**OPTIONS, **INSIDE})
 def passes(x, mask, out, told, initial):
     """Write the sums of `x` into `out`.
 
@@ -372,27 +373,44 @@ def passes(x, mask, out, told, initial):
             strange = call(plan[at + KERNEL], pass_plan, source, size, beside, plan[at + JOBS], sums, written)
         else:
             strange = call(plan[at + KERNEL], pass_plan, source, size, None, plan[at + JOBS], sums, written)
-        if is_last and not is_result and not store_narrowed(sums, plan[NUMBER], memory_at(target, plan[BYTES])):
+        if is_last and not is_result and not store_narrowed(sums, plan[at + SUMS], plan[NUMBER], target):
             strange = strange or OVERFLOW
         marks = 0
         source = sums
     return strange
 
 
+@intrinsic
+def handed_over(typing_context, x, mask, out, told, initial):
+    """Return what `passes` returns, which is compiled once for all that call it."""
+    kinds = (x, mask, out, told, initial)
+
+    def generate(context, builder, signature, arguments):
+        here = builder.inttoptr(arguments[3], ir.IntType(64).as_pointer())
+        function = context.call_conv.get_function_type(numba.int64, kinds).as_pointer()
+        function = builder.inttoptr(builder.load(builder.gep(here, [ir.IntType(64)(HERE)])), function)
+        status, strange = context.call_conv.call_function(builder, function, numba.int64, kinds, arguments)
+        with cgutils.if_unlikely(builder, status.is_error):
+            context.call_conv.return_status_propagate(builder, status)
+        return strange
+
+    return numba.int64(*kinds), generate
+
+
 @numba.njit(**OPTIONS)
 def run_passes(x, mask, out, told, initial):
     """Do as `passes`, while other threads of Python go on."""
-    return passes(x, mask, out, told, initial)
+    return handed_over(x, mask, out, told, initial)
 
 
 @numba.njit(**{**OPTIONS, "nogil": False})
 def run_few(x, mask, out, told, initial):
     """Do as `passes`, for few elements: to wait for another thread of Python may take thousands of times as long."""
-    return passes(x, mask, out, told, initial)
+    return handed_over(x, mask, out, told, initial)
 
 
-def entry(name: str) -> Callable[..., int]:
-    """Return a function as Python calls it without asking for the types of its arguments.
+def entry(name: str) -> tuple[Callable[..., int], int]:
+    """Return a function as Python calls it without asking for the types of its arguments, and where `passes` is.
 
     Whatever it is given has to be an array, and what it was planned for.
 
@@ -405,6 +423,7 @@ def entry(name: str) -> Callable[..., int]:
     if ctypes.c_size_t.from_address(id(array) + DATA).value != array.ctypes.data:
         raise RuntimeError("NumPy's arrays are not laid out as its C interface says")
     function = {"run_passes": run_passes, "run_few": run_few}[name]
-    function.compile(ARGUMENTS)
-    called: Callable[..., int] = function.overloads[ARGUMENTS].entry_point
-    return called
+    for compiled in (passes, function):
+        compiled.compile(ARGUMENTS)
+    code = passes.overloads[ARGUMENTS]
+    return function.overloads[ARGUMENTS].entry_point, code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
