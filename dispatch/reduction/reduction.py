@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -66,6 +66,10 @@ class Reduction:
         if self.keepdims:
             return self.layout.kept
         return tuple(axis - sum(reduced < axis for reduced in self.axes) for axis in self.layout.kept)
+
+    def under(self, mask: Any) -> Reduction:
+        """Return the same sum under another mask of the same layout, or None."""
+        return self if mask is self.where else replace(self, where=mask)
 
     def real_groups(self) -> tuple[Group, ...]:
         """Return the groups of the layout for a kernel that knows real numbers alone.

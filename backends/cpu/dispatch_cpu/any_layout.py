@@ -29,13 +29,13 @@ A_TASK = 1 << 22
 def take(a: NDArray[Any], reduction: Reduction, *, copied: Reduction | None = None, compiled: bool = True) -> Any:
     """Return the sum of `a`, of any layout that can be summed.
 
-    It is that of a copy, if there is a sum of what is `copied`, as `packed` does it. Unless it is `compiled`, NumPy
+    It is that of a copy, if there is a sum of what is `copied`, as `copy_of` makes it. Unless it is `compiled`, NumPy
     takes few elements.
     """
     if copied is None:
         raw = raw_sums(a, reduction, compiled=compiled)
     else:
-        raw = raw_sums(packed(a, reduction), copied, compiled=compiled)
+        raw = raw_sums(copy_of(a, reduction), copied, compiled=compiled)
     if raw.dtype.kind in "fc" and not np.isfinite(raw).all():
         signal(a, reduction)
     return reduction.finish(raw)
@@ -63,7 +63,7 @@ def raw_sums(a: NDArray[Any], reduction: Reduction, *, compiled: bool = True) ->
         elements, mask, dtype = sums[..., 0] if columns is None else sums, None, sums.dtype
 
 
-def packed(a: NDArray[Any], reduction: Reduction) -> NDArray[Any]:
+def copy_of(a: NDArray[Any], reduction: Reduction) -> NDArray[Any]:
     """Return contiguous elements of `a`, in the order of the layout's groups, with what changes no sum under a mask."""
     return _pack(*_walks(a, reduction), a.dtype.newbyteorder("="))
 

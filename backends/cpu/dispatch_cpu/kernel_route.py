@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dispatch.reduction import Reduction
 from dispatch_cpu import any_layout, kernels
 from dispatch_cpu.memory_views import writeable
-from dispatch_cpu.row_sums import Jobs
+from dispatch_cpu.row_sums import Jobs, find_kernels
 from dispatch_cpu.signals import signal
 
 
@@ -27,7 +27,7 @@ class KernelRoute:
         self._kernels: list[kernels.Kernel] | None = None
         self._element = None if a.dtype == first.recipe.element else np.dtype(first.recipe.element)
         self._corner = "C" if a.flags.c_contiguous else "F" if a.flags.f_contiguous else _corner(a)
-        self._masked, self._reduction = reduction.where is not None, replace(reduction, where=None)
+        self._masked, self._reduction = reduction.where is not None, reduction.under(None)
         self._arranged = replace(self._reduction, initial=None)  # sums of kernels have started from 0
         # Complex and unsigned sums are views of what the kernel writes.
         written = np.dtype(last.result if last.shape[1] == 1 else last.recipe.total)
@@ -39,27 +39,19 @@ class KernelRoute:
 
     def take(self, a: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> Any:
         """Return the sum of `a`: by NumPy where its elements are not aligned or a kernel is not ready."""
-        found = self._kernels or self._find_kernels()
+        found = self._kernels = self._kernels or find_kernels(self._passes, masked=self._masked)
         if found is None or not a.flags.aligned:
-            return any_layout.take(a, self._under(mask))
+            return any_layout.take(a, self._reduction.under(mask))
         sums, strange = self._span(a, self._element), False
         marks = None if mask is None else self._span(mask)
         for jobs, kernel in zip(self._passes, found, strict=True):
             sums, strange = jobs.run(kernel.call, sums, marks)
             marks = None
         if strange:
-            signal(a, self._under(mask))
+            signal(a, self._reduction.under(mask))
         if not self._passes[-1].plan[10]:
             sums += 0  # the sum starts from 0, so it is never -0.0
         return self._arranged.finish(sums if self._view is None else sums.view(self._view))
-
-    def _under(self, mask: NDArray[np.bool_] | None) -> Reduction:
-        return self._reduction if mask is None else replace(self._reduction, where=mask)
-
-    def _find_kernels(self) -> list[kernels.Kernel] | None:
-        found = [jobs.find_kernel(self._masked and i == 0) for i, jobs in enumerate(self._passes)]
-        self._kernels = None if None in found else [kernel for kernel in found if kernel is not None]
-        return self._kernels
 
     def _span(self, a: NDArray[Any], element: np.dtype[Any] | None = None) -> NDArray[Any]:
         """Return a vector that begins with the first element of the walk."""

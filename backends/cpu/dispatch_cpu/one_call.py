@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from operator import methodcaller
 from typing import Any
 
@@ -14,7 +13,7 @@ from dispatch.reduction import Reduction, real_part
 from dispatch_cpu import any_layout, kernels
 from dispatch_cpu.copies import TOLD, told_of_copies
 from dispatch_cpu.recipes import RUN_FEW, RUN_PASSES
-from dispatch_cpu.row_sums import Jobs
+from dispatch_cpu.row_sums import Jobs, find_kernels
 from dispatch_cpu.signals import signal, signal_overflow
 
 UNASKED = 2048
@@ -61,7 +60,7 @@ class OneCall:
         started: np.dtype[Any] | None = None,
     ) -> None:
         self._is_small, self._passes, self._packed, self._started = a.size < UNASKED, passes, packed, started
-        self._masked, self._reduction = reduction.where is not None, replace(reduction, where=None)
+        self._masked, self._reduction = reduction.where is not None, reduction.under(None)
         self.take: Callable[..., Any] = self._take_first
         self.take_into: Callable[..., Any] = self._take_first_into
 
@@ -80,32 +79,27 @@ class OneCall:
         return out
 
     def _by_numpy(self, a: NDArray[Any], mask: NDArray[np.bool_] | None, initial: float = 0.0) -> Any:
-        total = any_layout.take(a, self._under(mask), copied=self._packed, compiled=not self._is_small)
+        total = any_layout.take(a, self._reduction.under(mask), copied=self._packed, compiled=not self._is_small)
         if self._started is None:
             return total
         return (total + self._started.type(initial).astype(total.dtype)).astype(self._started)
-
-    def _under(self, mask: NDArray[np.bool_] | None) -> Reduction:
-        return self._reduction if mask is None else replace(self._reduction, where=mask)
 
     def _report(self, strange: int, a: NDArray[Any], mask: NDArray[np.bool_] | None) -> None:
         """Signal what `pass_kernels.passes` found."""
         if strange == OVERFLOW:
             signal_overflow()
         else:
-            signal(a, self._under(mask), self._dtype)
+            signal(a, self._reduction.under(mask), self._dtype)
 
     def _is_ready(self) -> bool:
         """Whether the compiled function has taken NumPy's place."""
         if self._is_small and not kernels.is_worth_loading():
             return False
-        beside = self._masked and self._packed is None
-        found = [jobs.find_kernel(beside and i == 0) for i, jobs in enumerate(self._passes)]
+        found = find_kernels(self._passes, masked=self._masked and self._packed is None)
         run = kernels.find(*(RUN_FEW if self._is_small else RUN_PASSES))
-        if run is None or None in found:
+        if run is None or found is None:
             return False
-        addresses = [kernel.address for kernel in found if kernel is not None]
-        self._replace(run.call, self._told(run.address, addresses))
+        self._replace(run.call, self._told(run.address, [kernel.address for kernel in found]))
         return True
 
     @property
@@ -119,7 +113,7 @@ class OneCall:
         layout, element, parts = reduction.layout, reduction.operand, self._dtype.itemsize // result.itemsize
         low = layout.offsets[0]
         high = low + sum((group.extent - 1) * group.strides[0] for group in layout.groups) + element.itemsize
-        told = [passes, len(self._passes), low, layout.offsets[1] if self._masked else 0, self._masked, low, high]
+        told = [passes, len(self._passes), low, layout.offsets[1] if self._masked else 0, self._masked, high]
         told += [1 if is_packed else element.alignment, result.itemsize, parts, reduction.sums * self._dtype.itemsize]
         told += [self._started is not None]
         told += told_of_copies(reduction) if is_packed else [0] * TOLD

@@ -18,22 +18,22 @@ from numba.np.arrayobj import populate_array
 
 from dispatch_cpu.sum_kernels import INSIDE, ONE, OPTIONS, TWO, converts_halves
 
-HERE, PASSES, OFFSET, MASK_OFFSET, MASKED, LOW, HIGH = range(7)
-ALIGNMENT, NUMBER, PARTS, BYTES, STARTED = range(7, 12)
+HERE, PASSES, OFFSET, MASK_OFFSET, MASKED, HIGH = range(6)
+ALIGNMENT, NUMBER, PARTS, BYTES, STARTED = range(6, 11)
 """Where in what `passes` is told there is: its own address; how many passes; bytes from the first element of the
-operand, and of the mask, to where the walk starts; whether there is a mask; bytes from the operand's first element to
-the lowest one of the walk and behind the highest; of what number of bytes addresses have to be multiples; the bytes of
-a real number of the result, of how many an element of it consists, and the bytes of all; and whether sums start from
-an initial value.
+operand, and of the mask, to where the walk starts, the lowest one; whether there is a mask; bytes from the operand's
+first element to behind the highest one of the walk; of what number of bytes addresses have to be multiples; the bytes
+of a real number of the result, of how many an element of it consists, and the bytes of all; and whether sums start
+from an initial value.
 """
 
-PACKED, NEUTRAL, UNITS, BLOCK, BLOCKED, UNIT_BYTES, COLUMNS = range(12, 19)
+PACKED, NEUTRAL, UNITS, BLOCK, BLOCKED, UNIT_BYTES, COLUMNS = range(11, 18)
 """The same of what is copied before it is summed, in blocks: the bytes of an element, or 0; what changes no sum; how
 long the dimension is along which there are blocks, how many of its units a block has, and which one it is; the bytes of
 a unit, and its columns if a block is rows of these, or 0 if each unit has rows of its own.
 """
 
-EXTENTS, STRIDES, MASK_STRIDES, PACKED_STRIDES, WIDENED = 19, 23, 27, 31, 35
+EXTENTS, STRIDES, MASK_STRIDES, PACKED_STRIDES, WIDENED = 18, 22, 26, 30, 34
 """Of so many dimensions as there are between these numbers: the extents, the strides of the operand, of the mask and of
 the copy, and what these are more for each unit of a block. The last dimension is walked first.
 """
@@ -41,7 +41,7 @@ the copy, and what these are more for each unit of a block. The last dimension i
 SHORTEST = 8
 """Bytes from which on neighbours are copied several at once."""
 
-FIRST = 39
+FIRST = 38
 """Where the passes begin."""
 
 KERNEL, JOBS, READ, WRITTEN, SUMS, PLAN = range(6)
@@ -353,7 +353,7 @@ def passes(x, mask, out, told, initial):
     first, target, plan = address(x), address(out), numbers_at(address(told))
     if first & (plan[ALIGNMENT] - 1) or target & (plan[NUMBER] - 1):
         return UNFIT
-    if target < first + plan[HIGH] and first + plan[LOW] < target + plan[BYTES]:
+    if target < first + plan[HIGH] and first + plan[OFFSET] < target + plan[BYTES]:
         return UNFIT
     marks = address(mask) + plan[MASK_OFFSET] if plan[MASKED] else 0
     source, strange = memory_at(first + plan[OFFSET], 1), 0

@@ -16,7 +16,7 @@ from dispatch_cpu.copies import DIMENSIONS, PACKED, blocks_of
 from dispatch_cpu.in_place import can_read, first_pass, is_parallel, plan_in_place, repeats
 from dispatch_cpu.kernel_route import KernelRoute
 from dispatch_cpu.one_call import OneCall
-from dispatch_cpu.row_sums import GATHERED, Jobs, touched
+from dispatch_cpu.row_sums import GATHERED, Jobs, Plan, touched
 from dispatch_cpu.summation import SERIAL
 
 NEAR = 16
@@ -51,13 +51,19 @@ def plan_route(
         over_packed = packed and _plan_passes(packed, result, masked=False, threads=False)
         if over_packed:
             return OneCall(a, over_packed, ordered, packed, started)
-        if layout.pattern.count("R") == len(layout.pattern) > 2:
+        if is_over_many_axes(reduction):
             return None
     if passes is None:
         return None
     if layout.factor == 1 and all(jobs.is_for_one_thread for jobs in passes):
         return OneCall(a, passes, reduction, None, started)
     return KernelRoute(a, passes, reduction)
+
+
+def is_over_many_axes(reduction: Reduction) -> bool:
+    """Whether there is one sum, over more than two groups of axes: all but one of them are taken first."""
+    pattern = reduction.layout.pattern
+    return len(pattern) > 2 and "K" not in pattern
 
 
 def _ordered(reduction: Reduction) -> Reduction:
@@ -120,15 +126,15 @@ def _gains_by_packing(passes: Sequence[Jobs], parts: int) -> bool:
     """Whether elements, of so many parts, are added in less time after a copy: in one job, or as neighbours."""
     jobs = passes[0]
     outer, columns = jobs.shape[0], jobs.shape[2] // parts
-    outer_stride, row_stride, rows, near = (int(jobs.plan[place]) for place in (0, 1, 3, 13))
+    plan = Plan(*jobs.plan.tolist())
     if jobs.kernel == "sum_short_rows":
-        is_cut_short = near < min(outer, NEAR) if rows <= SERIAL else len(passes) > 1
+        is_cut_short = plan.near < min(outer, NEAR) if plan.rows <= SERIAL else len(passes) > 1
         return is_cut_short or (_has_short_rows_apart(jobs) and jobs.recipe.element not in GATHERED)
     if columns == 1:
         return False
-    if len(passes) == 1 and (outer == 1 or outer_stride > row_stride):
+    if len(passes) == 1 and (outer == 1 or plan.outer_stride > plan.row_stride):
         return False
-    return columns < NARROW or (outer > 1 and columns < MOST and rows * columns <= FEW)
+    return columns < NARROW or (outer > 1 and columns < MOST and plan.rows * columns <= FEW)
 
 
 def _suits_numpy(jobs: Jobs) -> bool:
@@ -137,5 +143,5 @@ def _suits_numpy(jobs: Jobs) -> bool:
 
 
 def _has_short_rows_apart(jobs: Jobs) -> bool:
-    row_stride, rows, width = jobs.plan[1], jobs.plan[3], jobs.shape[2]
-    return bool(jobs.kernel == "sum_short_rows" and row_stride != width and rows > SERIAL)
+    plan = Plan(*jobs.plan.tolist())
+    return jobs.kernel == "sum_short_rows" and plan.row_stride != plan.width and plan.rows > SERIAL

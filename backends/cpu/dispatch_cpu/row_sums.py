@@ -180,6 +180,13 @@ class Jobs:
         return sums, strange > 0 or not np.isfinite(sums).all()
 
 
+def find_kernels(passes: Iterable[Jobs], *, masked: bool) -> list[kernels.Kernel] | None:
+    """Return the kernels of passes, of which the first may be `masked`, or ask for them, and return None."""
+    found = [jobs.find_kernel(masked and place == 0) for place, jobs in enumerate(passes)]
+    ready = [kernel for kernel in found if kernel is not None]
+    return ready if len(ready) == len(found) else None
+
+
 def plan_jobs(
     outer: int,
     rows: int,

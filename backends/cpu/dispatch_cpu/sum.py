@@ -14,7 +14,7 @@ from dispatch_cpu import any_layout
 from dispatch_cpu.kernel_route import KernelRoute
 from dispatch_cpu.numpy_sums import CHUNK, is_best, is_best_for_vectors
 from dispatch_cpu.one_call import OneCall
-from dispatch_cpu.routes import plan_route
+from dispatch_cpu.routes import is_over_many_axes, plan_route
 
 NO_VALUE: Any = np._NoValue
 """NumPy's mark for an argument that was left out."""
@@ -75,7 +75,7 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
         if is_done and out is not None and route.__class__ is OneCall and route.writes(out):
             return _by_call_into(route)
         add = _by_route(route, masked=is_masked)
-    elif set(elements.layout.pattern) == {"R"} and len(elements.layout.pattern) > 2 and a.size >= PACKED:
+    elif is_over_many_axes(elements) and a.size >= PACKED:
         wide = np.dtype(WIDER.get(elements.dtype.char, elements.dtype))
         return _finishing(_by_parts(a, wide, keepdims, where), wide, result)
     elif elements.dtype.kind in "iu" and a.dtype.kind in "biu" and not (is_masked and a.size >= PACKED):
@@ -116,9 +116,7 @@ def _packing(a: NDArray[Any], axis: Any, keepdims: Any, where: Any, operation: n
     masked = where is not NO_VALUE and where is not True
 
     def pack(a: NDArray[Any], where: Any) -> NDArray[Any]:
-        if masked:
-            a = np.where(where, a, nothing)
-        return a.astype(operation)
+        return np.where(where, a, nothing).astype(operation, copy=False) if masked else a.astype(operation)
 
     add = plan_sum(pack(a, where), axis, operation, None, keepdims, NO_VALUE, NO_VALUE)
 
@@ -164,9 +162,9 @@ def _by_call_from(one: OneCall, result: np.dtype[Any], *, masked: bool) -> Run:
     most, kind = SIMPLE if result.char != "e" else SIMPLE_HALF, result.kind if result.char != "e" else "i"
 
     def run(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
-        if initial.__class__ is int and -most <= initial <= most:
-            return one.take(a, where if masked else None, initial)
-        if initial.__class__ is float and _is_simple(initial, kind):
+        if (initial.__class__ is int and -most <= initial <= most) or (
+            initial.__class__ is float and _is_simple(initial, kind)
+        ):
             return one.take(a, where if masked else None, initial)
         return _sum_any(a, axis, dtype, out, keepdims, initial, where)
 
