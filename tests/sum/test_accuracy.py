@@ -27,7 +27,7 @@ def numpys_chain(n):
     return kernels_chain(n) + 6
 
 
-def chain(a, first, others):
+def chain(a, first, others, take=dispatch.sum):
     """How many additions the element `first` of a sum passes, as far as the `others` show them.
 
     What is added between a large number and its opposite is lost, so each sum tells how many elements are in the
@@ -37,7 +37,7 @@ def chain(a, first, others):
     for other in others:
         a[...] = 1
         a[first], a[other] = 2.0**200, -(2.0**200)
-        lost.add(float(dispatch.sum(a)))
+        lost.add(float(take(a)))
     return len(lost)
 
 
@@ -105,6 +105,15 @@ def test_no_chain_of_additions_is_longer_than_documented(layout):
     a = a[::2] if layout == "strided" else a[:n]
     partners = [1 << k for k in range(19)] + list(range(1 << 13, n, 1 << 13))
     assert chain(a, 0, partners) <= (numpys_chain(n) if layout == "contiguous" else kernels_chain(n))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_no_chain_of_additions_is_longer_where_elements_are_copied_in_blocks(masked):
+    n = 1 << 17
+    a, mask = np.empty((n + 1, 4))[:, :3], np.ones((n + 1, 3), np.bool_, "F")
+    partners = [1 << k for k in range(18)] + list(range(1 << 9, n, 1 << 9))
+    found = chain(a, 0, partners, lambda a: dispatch.sum(a, 0, where=mask if masked else True)[0])
+    assert found <= kernels_chain(n + 1)
 
 
 def test_chains_of_axes_that_do_not_adjoin_add_up():

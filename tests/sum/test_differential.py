@@ -210,13 +210,15 @@ FEW_SHAPES = {
 
 def copy_all(monkeypatch, block):
     """Have elements copied before they are added, whatever the layout, in blocks of about so many bytes."""
-    monkeypatch.setattr("dispatch_cpu.routes._gains_by_packing", lambda passes, parts: True)
+    monkeypatch.setattr("dispatch_cpu.routes.gains_by_copy", lambda passes, parts: True)
     monkeypatch.setattr("dispatch_cpu.copies.BLOCK", block)
     monkeypatch.setattr("dispatch_cpu.copies.NEIGHBOURS", 1)
 
 
 @pytest.mark.parametrize("copied", [None, 200, 1 << 20])
-@pytest.mark.parametrize("chars", ["ee", "ef", "ed", "ff", "fd", "dd", "FF", "FD", "DD", "ld", "bl", "hl", "il", "ll"])
+@pytest.mark.parametrize(
+    "chars", ["ee", "ef", "ed", "ff", "fd", "dd", "FF", "FD", "DD", "ld", "Ld", "bl", "hl", "il", "ll"]
+)
 @pytest.mark.parametrize("layout", FEW_SHAPES)
 def test_one_call_adds_in_the_same_order_before_its_kernels_are_ready(compiled, layout, chars, copied, monkeypatch):
     rng, axes = np.random.default_rng(7), tuple(i for i, kind in enumerate(layout) if kind == "R")
@@ -224,7 +226,8 @@ def test_one_call_adds_in_the_same_order_before_its_kernels_are_ready(compiled, 
         copy_all(monkeypatch, copied)
     tried = 0
     for shape in FEW_SHAPES[layout]:
-        a = (rng.standard_normal((*shape, 2)) @ [100, 100j if chars[0] in "FD" else 0]).astype(chars[0], copy=False)
+        a = rng.standard_normal((*shape, 2)) @ [100, 100j if chars[0] in "FD" else 0]
+        a = (abs(a) if chars[0] == "L" else a).astype(chars[0], copy=False)
         views = [a]
         views += [a[..., ::-1], a[::-1, ...], a[..., ::2], a[..., ::3], np.broadcast_to(a[..., :1], a.shape), a.T]
         if a.ndim > 1:
@@ -239,6 +242,22 @@ def test_one_call_adds_in_the_same_order_before_its_kernels_are_ready(compiled, 
                 np.testing.assert_array_equal(one.take(x, marks), one._by_numpy(x, marks))
                 tried += 1
     assert tried > 5
+
+
+@pytest.mark.parametrize("chars", ["bl", "hl", "ee", "il", "ff", "ll", "dd", "FF", "DD", "Ld"])
+@pytest.mark.parametrize("block", [60, 200, 1 << 16])
+def test_every_element_is_copied_once(compiled, block, chars, monkeypatch):
+    copy_all(monkeypatch, block)
+    rng = np.random.default_rng(7)
+    for n, step, masked, width in itertools.product(range(2, 71), (1, 2, 3), (False, True), (1, 3)):
+        numbers = rng.integers(0, 20, (n, step * width)).astype(chars[0])
+        if chars[0] in "FD":
+            numbers *= 1 + 2j
+        a, mask = numbers[:, ::step], rng.random((n, width)) < 0.5 if masked else None
+        one = plan_route(a, prepare(a, 0, chars[1], where=mask if masked else np._NoValue))
+        if type(one) is OneCall:
+            expected = np.where(mask, a, 0).sum(0) if masked else a.sum(0)
+            np.testing.assert_array_equal(one.take(a, mask), expected)
 
 
 @pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
@@ -455,7 +474,7 @@ def test_no_page_behind_or_before_an_array_is_touched(compiled, edge, dtype, way
         monkeypatch.setattr("dispatch_cpu.row_sums.Jobs.is_for_one_thread", True)
     if way == "copied":
         copy_all(monkeypatch, 1 << 12)
-        monkeypatch.setattr("dispatch_cpu.routes._suits_numpy", lambda jobs: False)
+        monkeypatch.setattr("dispatch_cpu.routes.suits_numpy", lambda jobs: False)
     size = np.dtype(dtype).itemsize
     for (step, gap), columns, n in itertools.product([(1, 0), (2, 0), (3, 0), (1, 3), (3, 1)], [1, 2, 5, 300], LENGTHS):
         rows, pitch = n // columns + 1, (columns + gap) * step

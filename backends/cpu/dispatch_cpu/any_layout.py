@@ -29,13 +29,15 @@ A_TASK = 1 << 22
 def take(a: NDArray[Any], reduction: Reduction, *, copied: Reduction | None = None, compiled: bool = True) -> Any:
     """Return the sum of `a`, of any layout that can be summed.
 
-    It is that of a copy, if there is a sum of what is `copied`, as `copy_of` makes it. Unless it is `compiled`, NumPy
+    It is that of a copy, if there is a sum of what is `copied`, as `_copy_of` makes it. Unless it is `compiled`, NumPy
     takes few elements.
     """
     if copied is None:
         raw = raw_sums(a, reduction, compiled=compiled)
     else:
-        raw = raw_sums(copy_of(a, reduction), copied, compiled=compiled)
+        raw = raw_sums(_copy_of(a, reduction, copied), copied, compiled=compiled)
+        if raw.size > copied.sums:  # of parts of the rows
+            raw = summation.sum_neighbours(raw.reshape(1, -1, copied.sums))[0]
     if raw.dtype.kind in "fc" and not np.isfinite(raw).all():
         signal(a, reduction)
     return reduction.finish(raw)
@@ -63,9 +65,16 @@ def raw_sums(a: NDArray[Any], reduction: Reduction, *, compiled: bool = True) ->
         elements, mask, dtype = sums[..., 0] if columns is None else sums, None, sums.dtype
 
 
-def copy_of(a: NDArray[Any], reduction: Reduction) -> NDArray[Any]:
-    """Return contiguous elements of `a`, in the order of the layout's groups, with what changes no sum under a mask."""
-    return _pack(*_walks(a, reduction), a.dtype.newbyteorder("="))
+def _copy_of(a: NDArray[Any], reduction: Reduction, copied: Reduction) -> NDArray[Any]:
+    """Return contiguous elements of `a`, in the order of the layout's groups.
+
+    In what changes no sum there are those that a mask leaves out, and those that are only in the layout of the copy.
+    """
+    elements = _pack(*_walks(a, reduction), copied.operand.newbyteorder("=")).reshape(-1)
+    missing = prod(group.extent for group in copied.layout.groups) - elements.size
+    if missing:
+        elements = np.append(elements, np.full(missing, neutral(elements.dtype), elements.dtype))
+    return elements
 
 
 def _walks(a: NDArray[Any], reduction: Reduction) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:

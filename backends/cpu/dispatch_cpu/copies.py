@@ -20,6 +20,9 @@ BLOCK = 1 << 16
 NEIGHBOURS = 256
 """Bytes that are read one after the other at least."""
 
+PAGE, LINE = 4096, 64
+"""Bytes between rows that share few lines of the cache, whose columns are therefore some less; those of a line."""
+
 RUN = 16
 """Bytes of neighbours that are copied in less time than such that are apart."""
 
@@ -29,42 +32,73 @@ LONG = 4
 DIMENSIONS = 4
 """In how many dimensions they may be."""
 
-TOLD = 7 + 5 * DIMENSIONS
+FEWEST = 16
+"""Units of a block at least where each block has a sum for each column: these are few beside the elements then."""
+
+TOLD = 10 + 5 * DIMENSIONS
 """How many numbers `told_of_copies` returns."""
 
 
 class Blocks(NamedTuple):
-    """How elements are copied: along the outermost group that is kept, some of its indices at a time.
+    """How elements are copied: along one group of the layout, some of its indices at a time.
 
     Attributes
     ----------
     group : int
-        Which one that is in the layout; -1 where there is none, and all are copied at once.
+        Which one that is.
     units : int
         How many indices there are.
     size : int
         The bytes of a unit.
     block : int
         The units of a block.
+    summed : bool
+        Whether the group is reduced: each block has sums of its own, which are added afterwards in pairs of neighbours.
     """
 
     group: int
     units: int
     size: int
     block: int
+    summed: bool
+
+    @property
+    def parts(self) -> int:
+        """How many blocks there are."""
+        return -(-self.units // self.block)
+
+
+def is_cast(element: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether elements become floats when they are copied: no kernel reads them."""
+    return element == np.uint64 and element.isnative and dtype == np.float64
 
 
 def blocks_of(reduction: Reduction) -> Blocks:
-    """Return the blocks of a sum; its layout has the groups that are reduced next to each other."""
+    """Return the blocks of a sum; its layout has the groups that are reduced next to each other.
+
+    They are along the outermost group in memory if that is reduced and blocks stay small, otherwise along the outermost
+    one that is kept.
+    """
     groups = reduction.layout.groups
     size = prod(group.extent for group in groups) * reduction.operand.itemsize
-    group = next((place for place, group in enumerate(groups) if not group.reduced), -1)
-    units = 1 if group < 0 else groups[group].extent
+    kept = next((place for place, group in enumerate(groups) if not group.reduced), -1)
+    first = groups[0]
+    is_outermost = all(group.strides[0] <= first.strides[0] for group in groups)
+    if kept < 0 or (first.reduced and is_outermost and size // first.extent * FEWEST <= PACKED):
+        size //= first.extent
+        block = max(BLOCK // size, 1 if kept < 0 else FEWEST)
+        if sum(group.reduced for group in groups) == 1:  # a part of the sum, in the order of one that is taken at once
+            block = 1 << block.bit_length() - 1
+        return Blocks(0, first.extent, size, min(block, first.extent), summed=True)
+    units = groups[kept].extent
     size //= units
     block = max(BLOCK // size, 1)
-    if group > 0:  # what is near each other is not read again and again
-        block = max(block, NEIGHBOURS // max(groups[group].strides[0], 1))
-    return Blocks(group, units, size, min(block, units))
+    if kept > 0:  # what is near each other is not read again and again
+        block = max(block, NEIGHBOURS // max(groups[kept].strides[0], 1))
+        columns = prod(group.extent for group in groups[kept + 1 :]) * reduction.operand.itemsize
+        if block * columns % PAGE == 0:
+            block = max(block - max(LINE // columns, 1), 1)
+    return Blocks(kept, units, size, min(block, units), summed=False)
 
 
 def told_of_copies(reduction: Reduction) -> list[int]:
@@ -92,8 +126,12 @@ def told_of_copies(reduction: Reduction) -> list[int]:
     dimensions = [*[(1, 0, 0, 0, 0, False)] * (DIMENSIONS - 1 - len(dimensions)), *dimensions, inner]
     *numbers, blocked = zip(*dimensions, strict=True)
     columns = prod(extents[blocks.group :]) * itemsize // real_part(reduction.operand).itemsize if widened else 0
-    told = [itemsize, _neutral(reduction.operand), blocks.units, blocks.block]
-    told += [blocked.index(True) if True in blocked else -1, blocks.size, columns]
+    becomes_float = is_cast(reduction.operand, reduction.dtype)
+    neutral = _neutral(reduction.dtype if becomes_float else reduction.operand)
+    told = [itemsize, neutral, becomes_float, blocks.units, blocks.block, blocked.index(True), blocks.size]
+    summed = 0 if not blocks.summed else 2 if reduction.dtype.kind in "fc" else 1
+    rows = prod(group.extent for group in groups[1:] if group.reduced)
+    told += [columns, summed, rows]
     return [*told, *(number for each in numbers for number in each)]
 
 

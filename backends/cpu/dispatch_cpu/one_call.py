@@ -19,7 +19,7 @@ from dispatch_cpu.signals import signal, signal_overflow
 UNASKED = 2048
 """Elements below which a sum asks for its kernels only if there have been many such (`kernels.is_worth_loading`)."""
 
-UNFIT, OVERFLOW = -1, -2
+UNFIT, OVERFLOW, INTEGER = -1, -2, 2
 """Those of `pass_kernels`, which takes time to import."""
 
 
@@ -82,7 +82,7 @@ class OneCall:
         total = any_layout.take(a, self._reduction.under(mask), copied=self._packed, compiled=not self._is_small)
         if self._started is None:
             return total
-        return (total + self._started.type(initial).astype(total.dtype)).astype(self._started)
+        return np.add(total, self._started.type(initial).astype(total.dtype)).astype(self._started)
 
     def _report(self, strange: int, a: NDArray[Any], mask: NDArray[np.bool_] | None) -> None:
         """Signal what `pass_kernels.passes` found."""
@@ -115,7 +115,7 @@ class OneCall:
         high = low + sum((group.extent - 1) * group.strides[0] for group in layout.groups) + element.itemsize
         told = [passes, len(self._passes), low, layout.offsets[1] if self._masked else 0, self._masked, high]
         told += [1 if is_packed else element.alignment, result.itemsize, parts, reduction.sums * self._dtype.itemsize]
-        told += [self._started is not None]
+        told += [0 if self._started is None else INTEGER if self._dtype.kind in "iu" else 1]
         told += told_of_copies(reduction) if is_packed else [0] * TOLD
         for jobs, address in zip(self._passes, addresses, strict=True):
             outer, _, width = jobs.shape

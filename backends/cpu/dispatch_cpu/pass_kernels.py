@@ -24,16 +24,20 @@ ALIGNMENT, NUMBER, PARTS, BYTES, STARTED = range(6, 11)
 operand, and of the mask, to where the walk starts, the lowest one; whether there is a mask; bytes from the operand's
 first element to behind the highest one of the walk; of what number of bytes addresses have to be multiples; the bytes
 of a real number of the result, of how many an element of it consists, and the bytes of all; and whether sums start
-from an initial value.
+from an initial value, `INTEGER` if that is one.
 """
 
-PACKED, NEUTRAL, UNITS, BLOCK, BLOCKED, UNIT_BYTES, COLUMNS = range(11, 18)
-"""The same of what is copied before it is summed, in blocks: the bytes of an element, or 0; what changes no sum; how
-long the dimension is along which there are blocks, how many of its units a block has, and which one it is; the bytes of
-a unit, and its columns if a block is rows of these, or 0 if each unit has rows of its own.
+INTEGER = 2
+
+PACKED, NEUTRAL, CAST, UNITS, BLOCK, BLOCKED, UNIT_BYTES, COLUMNS, SUMMED, ROWS = range(11, 21)
+"""The same of what is copied before it is summed, in blocks: the bytes of an element, or 0; what changes no sum;
+whether elements are uint64 that become float64; how long the dimension is along which there are blocks, how many of its
+units a block has, and which one it is; the bytes of a unit; its columns if a block is rows of these, or 0 if each unit
+has rows of its own; whether there are sums for each block, which are added in pairs of neighbours: 1 if they are
+integers and 2 if they are floats; and the rows of a unit then.
 """
 
-EXTENTS, STRIDES, MASK_STRIDES, PACKED_STRIDES, WIDENED = 18, 22, 26, 30, 34
+EXTENTS, STRIDES, MASK_STRIDES, PACKED_STRIDES, WIDENED = 21, 25, 29, 33, 37
 """Of so many dimensions as there are between these numbers: the extents, the strides of the operand, of the mask and of
 the copy, and what these are more for each unit of a block. The last dimension is walked first.
 """
@@ -41,7 +45,7 @@ the copy, and what these are more for each unit of a block. The last dimension i
 SHORTEST = 8
 """Bytes from which on neighbours are copied several at once."""
 
-FIRST = 38
+FIRST = 41
 """Where the passes begin."""
 
 KERNEL, JOBS, READ, WRITTEN, SUMS, PLAN = range(6)
@@ -49,8 +53,8 @@ KERNEL, JOBS, READ, WRITTEN, SUMS, PLAN = range(6)
 and that is written; how many of these; and the kernel's plan (`row_sums.Plan`).
 """
 
-ROW_STRIDE, WIDTH, STRIPE, INITIAL = 1, 4, 9, 15
-"""Where in a plan there is what depends on how many columns a block has, and on what sums start from."""
+ROW_STRIDE, SUMMED_ROWS, WIDTH, STRIPE, INITIAL = 1, 3, 4, 9, 15
+"""Where in a plan there is what depends on how many rows or columns a block has, and on what sums start from."""
 
 PLAN_LENGTH = 17
 PASS_LENGTH = PLAN + PLAN_LENGTH
@@ -141,17 +145,32 @@ def store(typing_context, number, where):
 
 
 @intrinsic
-def move(typing_context, source, target, parts, dtype):
-    """Copy so many parts of that dtype, a tuple is as long, from one address to another."""
+def move(typing_context, source, target, parts, dtype, kind):
+    """Copy so many parts of that dtype, a tuple is as long, from one address to another, as parts of that kind."""
 
     def generate(context, builder, signature, arguments):
         bits = len(parts) * context.get_value_type(dtype.dtype).width
-        pointers = (builder.inttoptr(argument, ir.IntType(bits).as_pointer()) for argument in arguments[:2])
-        source, target = pointers
-        builder.store(builder.load(source, align=1), target, align=1)
+        source, target = (builder.inttoptr(argument, ir.IntType(bits).as_pointer()) for argument in arguments[:2])
+        value = builder.load(source, align=1)
+        builder.store(value if kind == dtype else _as_float(builder, value), target, align=1)
         return context.get_dummy_value()
 
-    return numba.void(source, target, parts, dtype), generate
+    return numba.void(source, target, parts, dtype, kind), generate
+
+
+@intrinsic
+def convert(typing_context, number, kind):
+    """Return a number as one of that kind, as which it is stored."""
+
+    def generate(context, builder, signature, arguments):
+        return arguments[0] if number == kind.dtype else _as_float(builder, arguments[0])
+
+    return number(number, kind), generate
+
+
+def _as_float(builder, value):
+    """Generate the bits of the float64 that is nearest to a uint64."""
+    return builder.bitcast(builder.uitofp(value, ir.DoubleType()), ir.IntType(64))
 
 
 @intrinsic
@@ -228,10 +247,14 @@ def store_narrowed(sums, count, number, target):
 
 
 @register_jitable(**INSIDE)
-def started(plan, initial, number, parts):
+def started(plan, initial, number, parts, is_integer):
     """Return a kernel's plan for sums that start from an initial value, which is rounded as they are."""
     plan = plan[:PLAN_LENGTH].copy()
     at = np.intp(plan.ctypes.data) + 8 * INITIAL
+    if is_integer:
+        store(np.int64(initial), at)
+        store(np.int64(initial), at + 8)
+        return plan
     first = np.float64(np.float32(initial)) if number == 4 else initial
     store(first, at)
     store(first if parts == 1 else 0.0, at + 8)
@@ -242,21 +265,32 @@ def started(plan, initial, number, parts):
 def copy_run(source, target, length):
     """Copy so many neighbouring bytes, at least `SHORTEST`: the last ones with some that were copied before."""
     if length < 16:
-        move(source, target, ONE, np.uint64)
-        move(source + length - 8, target + length - 8, ONE, np.uint64)
+        move(source, target, ONE, np.uint64, np.uint64)
+        move(source + length - 8, target + length - 8, ONE, np.uint64, np.uint64)
         return
     for at in range(0, length - 15, 16):
-        move(source + at, target + at, TWO, np.uint64)
-    move(source + length - 16, target + length - 16, TWO, np.uint64)
+        move(source + at, target + at, TWO, np.uint64, np.uint64)
+    move(source + length - 16, target + length - 16, TWO, np.uint64, np.uint64)
 
 
 @register_jitable(**INSIDE)
-def copy_elements(first, marks, units, to, parts, dtype, plan):
+def copy_marked(source, mark, target, count, step, over, apart, parts, dtype, kind, neutral):
+    """Copy `count` elements, with what is `neutral` where the mask is False."""
+    size = 8  # of a part, where there are two
+    for m in range(count):
+        is_marked = load(mark + m * over, np.uint8)
+        for part in range(len(parts)):
+            number = convert(load(source + m * step + part * size, dtype), kind)
+            store(number if is_marked else neutral, target + m * apart + part * size)
+
+
+@register_jitable(**INSIDE)
+def copy_elements(first, marks, units, to, parts, dtype, kind, plan):
     """Copy the elements of a block, of as many parts as `parts` is long; without a mask, `marks` are 0.
 
     What the loops need is read before them: for the compiler, what they write may be the plan.
     """
-    size, neutral, blocked = plan[PACKED] // len(parts), dtype(plan[NEUTRAL]), plan[BLOCKED]
+    neutral, blocked = dtype(plan[NEUTRAL]), plan[BLOCKED]
     extents = (
         units if blocked == 0 else plan[EXTENTS],
         units if blocked == 1 else plan[EXTENTS + 1],
@@ -272,7 +306,7 @@ def copy_elements(first, marks, units, to, parts, dtype, plan):
         plan[PACKED_STRIDES + 3] + units * plan[WIDENED + 3],
     )
     run = extents[3] * plan[PACKED]
-    is_run = marks == 0 and run >= SHORTEST and steps[3] == apart[3] == plan[PACKED]
+    is_run = marks == 0 and plan[CAST] == 0 and run >= SHORTEST and steps[3] == apart[3] == plan[PACKED]
     for i in range(extents[0]):
         for j in range(extents[1]):
             for k in range(extents[2]):
@@ -282,53 +316,74 @@ def copy_elements(first, marks, units, to, parts, dtype, plan):
                 if is_run:
                     copy_run(source, target, run)
                 elif marks:
-                    for m in range(extents[3]):
-                        is_marked = load(mark + m * over[3], np.uint8)
-                        for part in range(len(parts)):
-                            number = load(source + part * size + m * steps[3], dtype)
-                            store(number if is_marked else neutral, target + part * size + m * apart[3])
+                    copy_marked(
+                        source, mark, target, extents[3], steps[3], over[3], apart[3], parts, dtype, kind, neutral
+                    )
                 else:
                     for m in range(extents[3]):
-                        move(source + m * steps[3], target + m * apart[3], parts, dtype)
+                        move(source + m * steps[3], target + m * apart[3], parts, dtype, kind)
 
 
 @register_jitable(**INSIDE)
 def copy_block(first, marks, units, to, plan):
     """Copy so many units, with what changes no sum where the mask is False."""
     size = plan[PACKED]
-    if size == 16:
-        copy_elements(first, marks, units, to, TWO, np.uint64, plan)
+    if plan[CAST]:
+        copy_elements(first, marks, units, to, ONE, np.uint64, np.float64, plan)
+    elif size == 16:
+        copy_elements(first, marks, units, to, TWO, np.uint64, np.uint64, plan)
     elif size == 8:
-        copy_elements(first, marks, units, to, ONE, np.uint64, plan)
+        copy_elements(first, marks, units, to, ONE, np.uint64, np.uint64, plan)
     elif size == 4:
-        copy_elements(first, marks, units, to, ONE, np.uint32, plan)
+        copy_elements(first, marks, units, to, ONE, np.uint32, np.uint32, plan)
     elif size == 2:
-        copy_elements(first, marks, units, to, ONE, np.uint16, plan)
+        copy_elements(first, marks, units, to, ONE, np.uint16, np.uint16, plan)
     else:
-        copy_elements(first, marks, units, to, ONE, np.uint8, plan)
+        copy_elements(first, marks, units, to, ONE, np.uint8, np.uint8, plan)
+
+
+@register_jitable(**INSIDE)
+def add_neighbours(where, parts, length, dtype):
+    """Add parts of so many bytes: pairs of neighbours, pairs of pairs, and so on; the first one is the sum then."""
+    apart = 1
+    while apart < parts:
+        for part in range(0, parts - apart, 2 * apart):
+            for at in range(where + part * length, where + (part + 1) * length, 8):
+                store(load(at, dtype) + load(at + apart * length, dtype), at)
+        apart *= 2
 
 
 @register_jitable(**INSIDE)
 def sum_copies(first, marks, plan, pass_plan, sums):
-    """Write the sums of copies of all elements, in the one pass that there is."""
-    units, block, columns, blocked = plan[UNITS], plan[BLOCK], plan[COLUMNS], plan[BLOCKED]
+    """Write the sums of copies of all elements, as the first pass takes them."""
+    units, block, columns, blocked, summed = plan[UNITS], plan[BLOCK], plan[COLUMNS], plan[BLOCKED], plan[SUMMED]
     kernel, size, written = plan[FIRST + KERNEL], plan[FIRST + READ], plan[FIRST + WRITTEN]
     memory = np.empty(block * plan[UNIT_BYTES], np.uint8)
     to = np.intp(memory.ctypes.data)
     if units == block:
         copy_block(first, marks, units, to, plan)
         return call(kernel, pass_plan, memory, size, None, plan[FIRST + JOBS], sums, written)
-    # Each unit has as many jobs as others, or each block is one job: rows of columns of all its units.
-    jobs, length, strange = plan[FIRST + JOBS] // units, plan[FIRST + SUMS] // units * written, 0
+    # Each unit has as many jobs as others, or each block has, or it is one job: rows of columns of all its units.
+    parts = (units + block - 1) // block if summed else units
+    jobs, length, strange = plan[FIRST + JOBS] // parts, plan[FIRST + SUMS] // parts * written, 0
     pass_plan = pass_plan[:PLAN_LENGTH].copy()
     for begin in range(0, units, block):
         count = min(block, units - begin)
         mark = marks + begin * plan[MASK_STRIDES + blocked] if marks else 0
         copy_block(first + begin * plan[STRIDES + blocked], mark, count, to, plan)
+        if summed:
+            pass_plan[SUMMED_ROWS] = count * plan[ROWS]
+            part = memory_at(np.intp(sums.ctypes.data) + begin // block * length, length)
+            call(kernel, pass_plan, memory, size, None, jobs, part, written)
+            continue
         if columns:
             pass_plan[ROW_STRIDE] = pass_plan[WIDTH] = pass_plan[STRIPE] = count * columns
         part = memory_at(np.intp(sums.ctypes.data) + begin * length, count * length)
         strange += call(kernel, pass_plan, memory, size, None, 1 if columns else count * jobs, part, written)
+    if summed == 2:
+        add_neighbours(np.intp(sums.ctypes.data), parts, length, np.float64)
+    elif summed:
+        add_neighbours(np.intp(sums.ctypes.data), parts, length, np.int64)
     return strange
 
 
@@ -365,8 +420,8 @@ def passes(x, mask, out, told, initial):
         sums = memory_at(target, plan[BYTES]) if is_result else np.empty(plan[at + SUMS] * written, np.uint8)
         pass_plan = numbers_at(address(told) + 8 * (at + PLAN))
         if is_last and plan[STARTED]:
-            pass_plan = started(pass_plan, initial, plan[NUMBER], plan[PARTS])
-        if plan[PACKED]:
+            pass_plan = started(pass_plan, initial, plan[NUMBER], plan[PARTS], plan[STARTED] == INTEGER)
+        if plan[PACKED] and i == 0:
             strange = sum_copies(first + plan[OFFSET], marks, plan, pass_plan, sums)
         elif marks:
             beside = memory_at(marks, 1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,21 +12,13 @@ from numpy.typing import NDArray
 from dispatch.reduction import Group, Reduction
 from dispatch.reduction.layout import contiguous_strides, merged
 from dispatch_cpu import recipes, row_sums
-from dispatch_cpu.copies import DIMENSIONS, PACKED, blocks_of
+from dispatch_cpu.copies import DIMENSIONS, PACKED, blocks_of, is_cast
+from dispatch_cpu.copy_rules import gains_by_copy, suits_numpy
 from dispatch_cpu.in_place import can_read, first_pass, is_parallel, plan_in_place, repeats
 from dispatch_cpu.kernel_route import KernelRoute
 from dispatch_cpu.one_call import OneCall
-from dispatch_cpu.row_sums import GATHERED, Jobs, Plan, touched
+from dispatch_cpu.row_sums import Jobs, touched
 from dispatch_cpu.summation import SERIAL
-
-NEAR = 16
-"""Sums of short rows that are taken side by side below which a copy in which they are more takes less time."""
-
-NARROW = 9
-"""Columns of a job below which it takes longer than a copy in which it is one with others."""
-
-MOST, FEW = 64, 1 << 10
-"""The same for jobs of less than so many columns, if they have no more elements than that."""
 
 
 def plan_route(
@@ -36,19 +28,20 @@ def plan_route(
 
     The mask has to be a plain array, and `started` is that of `OneCall`: of other routes an initial value is left.
     """
-    if not can_read(a.dtype, reduction.dtype):
+    is_read, mask = can_read(a.dtype, reduction.dtype), reduction.where
+    if not is_read and not is_cast(a.dtype, reduction.dtype):
         return None
-    mask, layout, result = reduction.where, reduction.layout, started or reduction.dtype
+    layout, result = reduction.layout, started or reduction.dtype
     passes = None
-    if mask is None or (mask.shape == a.shape and is_parallel(mask, a) and not repeats(a)):
+    if is_read and (mask is None or (mask.shape == a.shape and is_parallel(mask, a) and not repeats(a))):
         passes = _plan_passes(reduction, result, masked=mask is not None, threads=True)
     is_exact = reduction.dtype.kind in "iu" and mask is None  # in NumPy too
-    if passes is not None and is_exact and _suits_numpy(passes[0]):
+    if passes is not None and is_exact and suits_numpy(passes[0]):
         return None
-    if passes is None or _gains_by_packing(passes, 2 if result.kind == "c" else 1):
+    if passes is None or gains_by_copy(passes, 2 if result.kind == "c" else 1):
         ordered = _ordered(reduction)
         packed = _packed(ordered)
-        over_packed = packed and _plan_passes(packed, result, masked=False, threads=False)
+        over_packed = packed and _plan_packed_passes(packed, result)
         if over_packed:
             return OneCall(a, over_packed, ordered, packed, started)
         if is_over_many_axes(reduction):
@@ -75,24 +68,38 @@ def _ordered(reduction: Reduction) -> Reduction:
 
 
 def _packed(reduction: Reduction) -> Reduction | None:
-    """Return the sum of a contiguous copy of the elements; None where that is too large to be made in one call."""
+    """Return the sum of a contiguous copy of the elements; None where that is too large to be made in one call.
+
+    Where there are blocks of rows, its first group are these blocks, and it is kept.
+    """
     groups = reduction.layout.groups
-    if reduction.layout.factor != 1 or len(groups) > DIMENSIONS or _is_too_large(reduction):
+    if reduction.layout.factor != 1 or not 0 < len(groups) <= DIMENSIONS or _is_too_large(reduction):
         return None
-    steps = contiguous_strides([group.extent for group in groups], reduction.operand.itemsize)
-    spaced = zip(groups, steps, strict=True)
-    copied = merged(Group(group.extent, (step,), group.reduced) for group, step in spaced)
+    extents, reduced = [group.extent for group in groups], [group.reduced for group in groups]
+    blocks, copied = blocks_of(reduction), []
+    if blocks.summed and blocks.parts > 1:  # with what changes no sum where the last one has fewer units
+        copied = [Group(blocks.parts, (blocks.block * blocks.size,), False)]
+        extents[0] = blocks.block
+    steps = contiguous_strides(extents, reduction.operand.itemsize)
+    spaced = zip(extents, steps, reduced, strict=True)
+    copied += merged(Group(extent, (step,), is_reduced) for extent, step, is_reduced in spaced)
     layout = replace(reduction.layout, groups=tuple(copied), offsets=(0,))
-    return replace(reduction, layout=layout, where=None)
+    operand = reduction.dtype if is_cast(reduction.operand, reduction.dtype) else reduction.operand
+    return replace(reduction, operand=operand, layout=layout, where=None)
 
 
 def _is_too_large(reduction: Reduction) -> bool:
-    """Whether a block, or all if there is but one, would not stay in the cache, or threads take less time."""
+    """Whether a block, or all if there is but one, would not stay in the cache, or threads take less time.
+
+    What no kernel reads takes them longer.
+    """
     groups, itemsize, blocks = reduction.layout.groups, reduction.operand.itemsize, blocks_of(reduction)
     span = 0 if blocks.units > 1 else sum(group.extent * group.strides[0] for group in groups)
     steps = [group.strides[0] for group in groups if group.strides[0]]
     size = blocks.size * blocks.units // itemsize
-    return max(blocks.size * blocks.block, span) > PACKED or touched(size, itemsize, steps) > row_sums.THREADED
+    if max(blocks.size * blocks.block, span) > PACKED:
+        return True
+    return touched(size, itemsize, steps) > row_sums.THREADED and not is_cast(reduction.operand, reduction.dtype)
 
 
 def _plan_passes(reduction: Reduction, result: np.dtype[Any], *, masked: bool, threads: bool) -> list[Jobs] | None:
@@ -122,26 +129,15 @@ def _plan_passes(reduction: Reduction, result: np.dtype[Any], *, masked: bool, t
     return passes or None
 
 
-def _gains_by_packing(passes: Sequence[Jobs], parts: int) -> bool:
-    """Whether elements, of so many parts, are added in less time after a copy: in one job, or as neighbours."""
-    jobs = passes[0]
-    outer, columns = jobs.shape[0], jobs.shape[2] // parts
-    plan = Plan(*jobs.plan.tolist())
-    if jobs.kernel == "sum_short_rows":
-        is_cut_short = plan.near < min(outer, NEAR) if plan.rows <= SERIAL else len(passes) > 1
-        return is_cut_short or (_has_short_rows_apart(jobs) and jobs.recipe.element not in GATHERED)
-    if columns == 1:
-        return False
-    if len(passes) == 1 and (outer == 1 or plan.outer_stride > plan.row_stride):
-        return False
-    return columns < NARROW or (outer > 1 and columns < MOST and plan.rows * columns <= FEW)
-
-
-def _suits_numpy(jobs: Jobs) -> bool:
-    """Whether NumPy adds integers in as little time, and elements need not be copied for that."""
-    return _has_short_rows_apart(jobs) and jobs.recipe.element == "i8"
-
-
-def _has_short_rows_apart(jobs: Jobs) -> bool:
-    plan = Plan(*jobs.plan.tolist())
-    return jobs.kernel == "sum_short_rows" and plan.row_stride != plan.width and plan.rows > SERIAL
+def _plan_packed_passes(packed: Reduction, result: np.dtype[Any]) -> list[Jobs] | None:
+    """Return the passes over a copy: there is one, and where it sums blocks of rows a second one over a single row."""
+    groups = packed.layout.groups
+    if prod(group.extent for group in groups if not group.reduced) == packed.sums:
+        return _plan_passes(packed, result, masked=False, threads=False)
+    wide = np.dtype({"f": "f8", "c": "c16"}.get(packed.dtype.kind, "i8"))
+    columns = [Group(group.extent, (wide.itemsize,), False) for group in groups[1:] if not group.reduced]
+    row = replace(packed.layout, groups=(Group(1, (0,), True), *columns))
+    total = replace(packed, operand=wide, dtype=wide, layout=row)
+    over_blocks = _plan_passes(packed, wide, masked=False, threads=False)
+    over_row = _plan_passes(total, result, masked=False, threads=False)
+    return over_blocks and over_row and [*over_blocks, *over_row]

@@ -63,11 +63,14 @@ def plan_sum(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, in
             return _sum_any  # each element is cast first, and then summed in a wider dtype
         elements = prepare(a, axis, WIDER[result.char], None, keepdims, NO_VALUE, where)
     if elements.dtype.kind in "iu" and is_best(a, elements, masked=is_masked, started=False):
+        if result.kind in "iu" or (not is_started and _adds_exactly(a.dtype, reduction)):
+            return by_numpy
         return _finishing(_by_numpy_in(elements.dtype), elements.dtype, result)
     if is_masked and where.__class__ is not _ndarray:
         return _sum_any
     is_done = not is_started and elements.dtype == result
-    started = result if is_started and out is None and elements.dtype.kind in "fc" else None
+    is_rounded = elements.dtype.kind in "fc"
+    started = result if is_started and out is None and (is_rounded or elements.dtype == result) else None
     route = plan_route(a, elements, started)
     if route is not None:
         if started is not None and route.__class__ is OneCall:
@@ -160,9 +163,10 @@ def _by_call_into(one: OneCall) -> Run:
 def _by_call_from(one: OneCall, result: np.dtype[Any], *, masked: bool) -> Run:
     """Return what sums from an initial value on."""
     most, kind = SIMPLE if result.char != "e" else SIMPLE_HALF, result.kind if result.char != "e" else "i"
+    least = 0 if kind == "u" else -most
 
     def run(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
-        if (initial.__class__ is int and -most <= initial <= most) or (
+        if (initial.__class__ is int and least <= initial <= most) or (
             initial.__class__ is float and _is_simple(initial, kind)
         ):
             return one.take(a, where if masked else None, initial)
@@ -229,6 +233,12 @@ def _is_exact_sum_of_integers(dtype: np.dtype[Any], reduction: Reduction) -> boo
     """Whether integers are summed in floats that hold each of them: then their exact sum has only to be cast."""
     widest = {"d": 4, "f": 2}.get(reduction.dtype.char, 0)
     return dtype.kind in "biu" and dtype.itemsize <= widest and reduction.count < 1 << 31
+
+
+def _adds_exactly(dtype: np.dtype[Any], reduction: Reduction) -> bool:
+    """Whether floats of the sum's dtype hold each sum of some of the integers: NumPy adds these without an error."""
+    bits = {"d": 53, "f": 24}.get(reduction.dtype.char, 0)
+    return dtype.kind in "biu" and reduction.count << 8 * dtype.itemsize <= 1 << bits
 
 
 def _sum_any(a: NDArray[Any], axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:

@@ -10,6 +10,7 @@ order depends on is an argument, never imported. They release the GIL.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import llvmlite.ir as ir
@@ -32,11 +33,11 @@ LINE = 64
 GROUP = (0, 0, 0, 0)
 """As long as the number of rows that are added to a lane while it is in a register; a tile's 16 are a multiple."""
 
-ONE, TWO = (0,), (0, 0)
-"""One or two rows, or vectors; tuples because the compiler shall know the number."""
+ONE, TWO, THREE = (0,), (0, 0), (0, 0, 0)
+"""One to three rows, vectors, or elements; tuples because the compiler shall know the number."""
 
-EVERY_SECOND_PAIR = ((0, 0),)
-"""The stride of pairs that are four elements apart (`place`)."""
+EVERY_SECOND_PAIR, EVERY_THIRD_PAIR = ((0, 0),), ((0, 0, 0),)
+"""The strides of pairs that are four and six elements apart (`place`)."""
 
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False, "error_model": "numpy"}
 
@@ -205,7 +206,7 @@ def element(typing_context, x, mask, at, like):
 def place(typing_context, index, stride):
     """Return ``index * stride``.
 
-    A stride that is a tuple is its length, which the compiler knows: 1 or 2. One that is a tuple of a tuple is from
+    A stride that is a tuple is its length, which the compiler knows: 1 to 3. One that is a tuple of a tuple is from
     pair to pair of neighbours.
     """
     stride = numba.types.unliteral(stride)
@@ -227,10 +228,17 @@ def _placed(builder, index, stride, value):
     return builder.add(pairs, builder.and_(index, number(1)))
 
 
+def _spread(stride):
+    """Return how many elements, or pairs, a step takes, if the compiler knows it; otherwise 1."""
+    if not isinstance(stride, numba.types.BaseTuple):
+        return 1
+    return len(stride[0]) if isinstance(stride[0], numba.types.BaseTuple) else len(stride)
+
+
 def _apart(builder, stride, value):
     """Generate the elements from one pair to the next."""
-    if stride == numba.typeof(EVERY_SECOND_PAIR):
-        return ir.IntType(64)(4)
+    if _spread(stride) > 1:
+        return ir.IntType(64)(2 * _spread(stride))
     return builder.extract_value(value, [0, 0])
 
 
@@ -239,13 +247,13 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
     """Add to ``stage[lane + l]`` the elements ``x[at + r * step + l * stride]`` for the next lanes, in vectors.
 
     A vector has 64 bytes of lanes. There are as many rows and vectors as `rows` and `vectors` are long. For the stride
-    see `place`; what lies between every second element, or every second pair, is read with them. Unless
+    see `place`; what lies between every second or third element, or every second pair, is read with them. Unless
     `far` is None, the memory that many elements further on is fetched. `fresh` lanes start anew.
     """
     is_apart = not isinstance(stride, numba.types.BaseTuple)
     in_pairs = not is_apart and isinstance(stride[0], numba.types.BaseTuple)
-    by_pair = in_pairs and stride != numba.typeof(EVERY_SECOND_PAIR)
-    spread = 2 if in_pairs else 1 if is_apart else len(stride)
+    spread = _spread(stride)
+    by_pair = in_pairs and spread == 1
 
     def generate(context, builder, signature, arguments):
         lanes, data = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, stage), (2, x)))
@@ -278,7 +286,7 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
             value = builder.load(builder.bitcast(builder.gep(pointer, [place]), kind.as_pointer()), align=align)
             if spread == 1:
                 return value
-            return _chosen(builder, value, value, [k + k // 2 * 2 if in_pairs else k * spread for k in range(length)])
+            return _chosen(builder, value, value, _every(spread, in_pairs, length))
 
         for v in range(len(vectors)):
             target = builder.gep(lanes, [builder.add(lane, number(v * length))])
@@ -288,7 +296,7 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
             for _ in range(len(rows)):
                 # Gathers run far enough ahead by themselves.
                 if far != numba.none and not is_apart and (in_pairs or v * length * spread * size % LINE == 0):
-                    lines = (0,) if in_pairs else range(0, spread * length, LINE // size)
+                    lines = (0,) if in_pairs else range(0, math.lcm(spread * length, LINE // size), LINE // size)
                     _fetch(builder, data, builder.add(place, further), lines)
                 value = _converted(builder, vector(data, place, size), x.dtype, stage.dtype)
                 if isinstance(mask, numba.types.Array):
@@ -300,6 +308,11 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
 
     arguments = (stage, numba.intp, x, mask, numba.intp, numba.intp, stride, rows, vectors, far, numba.boolean)
     return numba.void(*arguments), generate
+
+
+def _every(spread, in_pairs, length):
+    """Return the places of every so manieth element, or pair."""
+    return [(k // 2 * spread * 2 + k % 2) if in_pairs else k * spread for k in range(length)]
 
 
 def _gathered(builder, data, place, stride, size, length, present=None):
@@ -328,23 +341,23 @@ def _chosen(builder, low, high, lanes):
     return builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes)))
 
 
-def add_tail(stage, lane, x, mask, at, step, rows, count, fresh):
+def add_tail(stage, lane, x, mask, at, step, stride, rows, count, fresh):
     """Do as `add_vectors` for one vector, of which only `count` elements are there; what is after them stays."""
 
 
 @overload(add_tail, jit_options=INSIDE)
-def _add_tail(stage, lane, x, mask, at, step, rows, count, fresh):
+def _add_tail(stage, lane, x, mask, at, step, stride, rows, count, fresh):
     if has_tails(x, mask, stage):
-        return lambda stage, lane, x, mask, at, step, rows, count, fresh: add_part(
-            stage, lane, x, at, step, rows, count, fresh
+        return lambda stage, lane, x, mask, at, step, stride, rows, count, fresh: add_part(
+            stage, lane, x, at, step, stride, rows, count, fresh
         )
     number = len(rows)
 
-    def one_by_one(stage, lane, x, mask, at, step, rows, count, fresh):
+    def one_by_one(stage, lane, x, mask, at, step, stride, rows, count, fresh):
         for k in range(count):
             value = neutral(stage) if fresh else stage[lane + k]
             for r in range(number):
-                value = convert(value + element(x, mask, at + r * step + k, stage), stage)
+                value = convert(value + element(x, mask, at + r * step + place(k, stride), stage), stage)
             stage[lane + k] = value
 
     return one_by_one
@@ -361,33 +374,71 @@ def has_tails(x, mask, stage):
 
 
 @intrinsic
-def add_part(typing_context, stage, lane, x, at, step, rows, count, fresh):
-    """Do as `add_tail`, for lanes of 8 bytes and no mask."""
+def add_part(typing_context, stage, lane, x, at, step, stride, rows, count, fresh):
+    """Do as `add_tail`, for lanes of 8 bytes and no mask. Of pairs both are there."""
+    is_apart = not isinstance(stride, numba.types.BaseTuple)
+    in_pairs = not is_apart and isinstance(stride[0], numba.types.BaseTuple)
+    spread = _spread(stride)
 
     def generate(context, builder, signature, arguments):
         lanes, data = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, stage), (2, x)))
-        whole, index = ir.VectorType(context.get_value_type(stage.dtype), 8), ir.VectorType(ir.IntType(64), 8)
-        is_float = isinstance(stage.dtype, numba.types.Float)
-        add = builder.fadd if is_float else builder.add
-        part = ir.VectorType(context.get_value_type(x.dtype), 8)
+        number, count = ir.IntType(64), arguments[7]
+        whole = ir.VectorType(context.get_value_type(stage.dtype), 8)
+        add = builder.fadd if isinstance(stage.dtype, numba.types.Float) else builder.add
+        size = x.dtype.bitwidth // 8
         target = builder.bitcast(builder.gep(lanes, [arguments[1]]), whole.as_pointer())
-        present = builder.icmp_signed("<", ir.Constant(index, list(range(8))), _repeated(builder, arguments[6], 8))
-        pointer = part.as_pointer()
-        kind = ir.FunctionType(part, [pointer, ir.IntType(32), present.type, part])
-        name = f"llvm.masked.load.v8{'f' if is_float else 'i'}{x.dtype.bitwidth}.p0"
-        masked_load = cgutils.get_or_insert_function(builder.module, kind, name)
-        align = ir.IntType(32)(x.dtype.bitwidth // 8)
-        total = builder.select(arguments[7], _neutral(whole), builder.load(target, align=LINE))
+
+        def present(length, last):
+            places = ir.Constant(ir.VectorType(number, length), list(range(length)))
+            return builder.icmp_signed("<", places, _repeated(builder, last, length))
+
+        def vector(place):
+            if not in_pairs and (is_apart or spread == 3):
+                step = arguments[5] if is_apart else number(spread)
+                return _gathered(builder, data, place, step, size, 8, present(8, count))
+            if in_pairs and spread != 2:
+                return _some_pairs(builder, data, place, _apart(builder, stride, arguments[5]), size, count)
+            # What lies behind the last element is not read.
+            last = builder.sub(builder.mul(count, number(spread)), number(2 if in_pairs else spread - 1))
+            value = _loaded(builder, builder.gep(data, [place]), size, present(8 * spread, last))
+            if spread == 1:
+                return value
+            return _chosen(builder, value, value, _every(spread, in_pairs, 8))
+
+        total = builder.select(arguments[8], _neutral(whole), builder.load(target, align=LINE))
         place = arguments[3]
         for _ in range(len(rows)):
-            source = builder.bitcast(builder.gep(data, [place]), pointer)
-            value = builder.call(masked_load, [source, align, present, _neutral(part)])
-            total = add(total, _converted(builder, value, x.dtype, stage.dtype))
+            total = add(total, _converted(builder, vector(place), x.dtype, stage.dtype))
             place = builder.add(place, arguments[4])
         builder.store(total, target, align=LINE)
         return context.get_dummy_value()
 
-    return numba.void(stage, numba.intp, x, numba.intp, numba.intp, rows, numba.intp, numba.boolean), generate
+    arguments = (stage, numba.intp, x, numba.intp, numba.intp, stride, rows, numba.intp, numba.boolean)
+    return numba.void(*arguments), generate
+
+
+def _loaded(builder, pointer, size, present):
+    """Generate the vector of elements of so many bytes; those not `present` change no sum, and are not read."""
+    element, length = pointer.type.pointee, present.type.count
+    kind = ir.VectorType(element, length)
+    pointer = builder.bitcast(pointer, kind.as_pointer())
+    generated = ir.FunctionType(kind, [pointer.type, ir.IntType(32), present.type, kind])
+    name = f"llvm.masked.load.v{length}{'i' if isinstance(element, ir.IntType) else 'f'}{8 * size}.p0"
+    masked_load = cgutils.get_or_insert_function(builder.module, generated, name)
+    return builder.call(masked_load, [pointer, ir.IntType(32)(size), present, _neutral(kind)])
+
+
+def _some_pairs(builder, data, place, apart, size, count):
+    """Generate the vector of four pairs that are `apart`; of those behind `count` elements is what changes no sum."""
+    number, kind, pairs = ir.IntType(64), ir.VectorType(data.type.pointee, 2), []
+    for pair in range(4):
+        is_there = builder.icmp_signed("<", number(2 * pair), count)
+        at = builder.add(place, builder.mul(number(pair), apart))
+        at = builder.select(is_there, at, place)  # the first pair is always there
+        pointer = builder.bitcast(builder.gep(data, [at]), kind.as_pointer())
+        pairs.append(builder.select(is_there, builder.load(pointer, align=size), _neutral(kind)))
+    halves = [_chosen(builder, low, high, range(4)) for low, high in zip(pairs[::2], pairs[1::2], strict=True)]
+    return _chosen(builder, *halves, range(8))
 
 
 def _repeated(builder, value, count):
@@ -500,6 +551,12 @@ def fetched(typing_context, far, lane, along, width, stride):
     return numba.intp(numba.intp, numba.intp, numba.intp, numba.intp, stride), generate
 
 
+def _beyond(stride):
+    """Return how many elements that may not be there a vector ends with."""
+    in_pairs = isinstance(stride, numba.types.BaseTuple) and isinstance(stride[0], numba.types.BaseTuple)
+    return (_spread(stride) - 1) * (2 if in_pairs else 1)
+
+
 def add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
     """Add to ``stage[l]`` the elements ``x[start + r * step + l * stride]``, ``r < len(rows)``, for ``l < width``.
 
@@ -512,10 +569,8 @@ def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
     count = len(rows)
     is_near = isinstance(stride, numba.types.BaseTuple)
     in_vectors = is_near or x.dtype.bitwidth >= 32  # what processors gather
-    beyond = 0
-    if is_near:
-        beyond = 2 if stride == numba.typeof(EVERY_SECOND_PAIR) else len(stride) - 1
-    with_tail = in_vectors and stride == numba.typeof(ONE) and has_tails(x, mask, stage)
+    beyond = _beyond(stride)
+    with_tail = in_vectors and has_tails(x, mask, stage)
 
     def add(stage, x, mask, start, step, stride, rows, width, far, fresh):
         lane = 0
@@ -530,9 +585,11 @@ def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
             while lane + length + beyond <= width:
                 add_vectors(stage, lane, x, mask, start + place(lane, stride), step, stride, rows, ONE, None, fresh)
                 lane += length
-            if with_tail and lane < width:
-                add_tail(stage, lane, x, mask, start + lane, step, rows, width - lane, fresh)
-                lane = width
+            if with_tail:
+                while lane < width:  # once, or twice where a vector of every second element is there
+                    left = min(length, width - lane)
+                    add_tail(stage, lane, x, mask, start + place(lane, stride), step, stride, rows, left, fresh)
+                    lane += length
         for k in range(lane, width):
             value = neutral(stage) if fresh else stage[k]
             for r in range(count):
@@ -561,6 +618,11 @@ def add_lanes(x, mask, start, step, stride, rows, runs, apart, width, pitch, res
             at = start + k * apart + r * step
             add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, GROUP, width, further, r == 0)
         r += group
+    while r + 2 <= rows:
+        for k in range(runs):
+            at = start + k * apart + r * step
+            add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, TWO, width, None, r == 0)
+        r += 2
     while r < rows:
         for k in range(runs):
             at = start + k * apart + r * step
@@ -574,6 +636,28 @@ def add_lanes(x, mask, start, step, stride, rows, runs, apart, width, pitch, res
         k += 1
 
 
+def add_apart(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
+    """Do as `add_lanes` for lanes that are `stride` elements apart."""
+
+
+@overload(add_apart, jit_options=INSIDE)
+def _add_apart(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
+    is_near = reads_between(x, mask)
+
+    def add(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
+        if is_near and stride == 3:
+            add_lanes(x, mask, start, step, (0, 0, 0), rows, runs, apart, width, pitch, rest, end, skip, stage)
+        else:
+            add_lanes(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage)
+
+    return add
+
+
+def reads_between(x, mask):
+    """Whether what lies between every third element, or few pairs, is read with them, for these types."""
+    return x.dtype == numba.float32 and mask in (None, numba.none)
+
+
 def add_pairs(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
     """Do as `add_lanes` for lanes in pairs of neighbours, `stride` from one pair to the next: complex numbers."""
 
@@ -583,12 +667,14 @@ def _add_pairs(x, mask, start, step, stride, rows, runs, apart, width, pitch, re
     if x.dtype.bitwidth < 32 or not isinstance(stage.dtype, numba.types.Float):
         return lambda x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage: None
 
-    is_near = x.dtype == numba.float32 and mask in (None, numba.none)
+    is_near = reads_between(x, mask)
 
     def add(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
-        near = EVERY_SECOND_PAIR
+        second, third = EVERY_SECOND_PAIR, EVERY_THIRD_PAIR
         if is_near and stride == 4:  # NumPy reads these at the speed of the cache
-            add_lanes(x, mask, start, step, near, rows, runs, apart, width, pitch, rest, end, skip, stage)
+            add_lanes(x, mask, start, step, second, rows, runs, apart, width, pitch, rest, end, skip, stage)
+        elif is_near and stride == 6:
+            add_lanes(x, mask, start, step, third, rows, runs, apart, width, pitch, rest, end, skip, stage)
         else:
             add_lanes(x, mask, start, step, ((stride,),), rows, runs, apart, width, pitch, rest, end, skip, stage)
 
@@ -637,8 +723,13 @@ def sum_rows(x, mask, plan, first, last, out):
     column = first % stripes * stripe
     c = first // stripes % chunks
     o = first // stripes // chunks
-    # After the last row of an outer index comes the first one of the next.
-    skip = outer_stride - rows * row_stride if chunks == stripes == 1 else 0
+    # After the last row of an outer index comes the first one of the next, or of the next columns.
+    skip = 0
+    if chunks == stripes == 1:
+        skip = outer_stride - rows * row_stride
+    elif chunks == 1:
+        skip = stripe // 2 * pair_stride if in_pairs else stripe * column_stride
+        skip -= rows // len(GROUP) * len(GROUP) * row_stride
     strange = 0
     for _ in range(first, last):
         columns = min(stripe, width - column)
@@ -659,10 +750,13 @@ def sum_rows(x, mask, plan, first, last, out):
             runs, run, begin, total_begin = 1, lane_width, lane_width, lane_width
             if not is_even:
                 runs, run, begin, total_begin = halves, columns, pitch, total_pitch
-            end = left * row_stride
+            end = (left if stripes == 1 else left // len(GROUP) * len(GROUP)) * row_stride
             second = here * columns - lane_width  # elements of the lanes' second rows, if each has a first one
-            if 0 <= second <= lane_width >= line and columns <= 2 and column_stride == 1 and step == lane_width:
+            is_set = 0 <= second <= lane_width >= line and columns <= 2
+            if is_set and column_stride == 1 and step == lane_width:
                 set_lanes(added, x, mask, at, ONE, lane_width, second, added)
+            elif is_set and gathers(x) and second > 0 and columns == (2 if in_pairs else 1):
+                gather_lanes(added, x, mask, at, row_stride, columns, lane_width, second, added)
             elif in_pairs:
                 add_pairs(x, mask, at, step, pair_stride, full, runs, row_stride, run, begin, rest, end, skip, added)
             elif column_stride == 1:
@@ -670,7 +764,7 @@ def sum_rows(x, mask, plan, first, last, out):
             elif column_stride == 2:
                 add_lanes(x, mask, at, step, (0, 0), full, runs, row_stride, run, begin, rest, end, skip, added)
             else:
-                add_lanes(x, mask, at, step, column_stride, full, runs, row_stride, run, begin, rest, end, skip, added)
+                add_apart(x, mask, at, step, column_stride, full, runs, row_stride, run, begin, rest, end, skip, added)
             copy_lanes(added, total, runs, run, begin, total_begin)
             if columns == 1:
                 total[0] = add_halves(total, lane_width)
@@ -861,10 +955,11 @@ def sum_short_rows(x, mask, plan, first, last, out):
     if rows > 16 and (row_stride == width or gathers(x)):
         # A vector goes along a row.
         total = lanes_of(total_like, half * width)
+        ahead = (AHEAD // (rows * width * x.itemsize) + 1) * outer_stride
         for o in range(first, last):
             at = o // near * far_stride + o % near * outer_stride
             if row_stride == width:
-                fetch_elements(x, at + AHEAD // x.itemsize, rows * width)
+                fetch_elements(x, at + ahead, rows * width)
                 set_lanes(total, x, mask, at, ONE, half * width, (rows - half) * width, stage)
             else:
                 gather_lanes(total, x, mask, at, row_stride, width, half * width, (rows - half) * width, stage)
@@ -924,49 +1019,11 @@ def _gathers(x):
     return lambda x: is_gathered
 
 
-@intrinsic
-def add_gathered(typing_context, total, lane, x, at, stride, count):
-    """Add ``x[at + l * stride]`` to ``total[lane + l]`` for ``l < count``, at most 8, whose lanes have 8 bytes."""
-
-    def generate(context, builder, signature, arguments):
-        lanes, data = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, total), (2, x)))
-        whole, index = ir.VectorType(context.get_value_type(total.dtype), 8), ir.VectorType(ir.IntType(64), 8)
-        present = builder.icmp_signed("<", ir.Constant(index, list(range(8))), _repeated(builder, arguments[5], 8))
-        target = builder.bitcast(builder.gep(lanes, [arguments[1]]), whole.as_pointer())
-        value = _gathered(builder, data, arguments[3], arguments[4], x.dtype.bitwidth // 8, 8, present)
-        value = builder.fadd(builder.load(target, align=LINE), _converted(builder, value, x.dtype, total.dtype))
-        builder.store(value, target, align=LINE)
-        return context.get_dummy_value()
-
-    return numba.void(total, numba.intp, x, numba.intp, numba.intp, numba.intp), generate
-
-
-@intrinsic
-def add_some_pairs(typing_context, total, lane, x, at, stride, count):
-    """Add ``x[at + p * stride:][:2]`` to ``total[lane + 2 * p:]`` for ``2 * p < count``, 8 at most, of 8 bytes each."""
-
-    def generate(context, builder, signature, arguments):
-        lanes, data = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, total), (2, x)))
-        number, element = ir.IntType(64), context.get_value_type(x.dtype)
-        part, whole = ir.VectorType(element, 2), ir.VectorType(context.get_value_type(total.dtype), 8)
-        pairs = []
-        for p in range(4):
-            is_there = builder.icmp_signed("<", number(2 * p), arguments[5])
-            place = builder.add(arguments[3], builder.mul(number(p), arguments[4]))
-            place = builder.select(is_there, place, arguments[3])  # the first pair is always there
-            pair = builder.bitcast(builder.gep(data, [place]), part.as_pointer())
-            pairs.append(builder.select(is_there, builder.load(pair, align=x.dtype.bitwidth // 8), _neutral(part)))
-        halves = [_chosen(builder, low, high, range(4)) for low, high in zip(pairs[::2], pairs[1::2], strict=True)]
-        value = _converted(builder, _chosen(builder, *halves, range(8)), x.dtype, total.dtype)
-        target = builder.bitcast(builder.gep(lanes, [arguments[1]]), whole.as_pointer())
-        builder.store(builder.fadd(builder.load(target, align=LINE), value), target, align=LINE)
-        return context.get_dummy_value()
-
-    return numba.void(total, numba.intp, x, numba.intp, numba.intp, numba.intp), generate
-
-
 def gather_lanes(total, x, mask, start, stride, width, lanes, paired, stage):
-    """Do as `set_lanes` for elements, or pairs of them if the `width` is 2, that are `stride` elements apart."""
+    """Do as `set_lanes` for elements, or pairs of them if the `width` is 2, that are `stride` elements apart.
+
+    At least one of them is paired: what lies behind the others is there.
+    """
 
 
 @overload(gather_lanes, jit_options=INSIDE)
@@ -974,11 +1031,20 @@ def _gather_lanes(total, x, mask, start, stride, width, lanes, paired, stage):
     if not isinstance(x.dtype, numba.types.Float):
         return lambda total, x, mask, start, stride, width, lanes, paired, stage: None
 
+    is_near = reads_between(x, mask)
+
     def gather(total, x, mask, start, stride, width, lanes, paired, stage):
+        second, third = EVERY_SECOND_PAIR, EVERY_THIRD_PAIR
         if width == 1 and stride == 2:
             set_lanes(total, x, mask, start, (0, 0), lanes, paired, stage)
+        elif is_near and width == 1 and stride == 3:
+            set_lanes(total, x, mask, start, (0, 0, 0), lanes, paired, stage)
         elif width == 1:
             set_lanes(total, x, mask, start, stride, lanes, paired, stage)
+        elif is_near and stride == 4:
+            set_lanes(total, x, mask, start, second, lanes, paired, stage)
+        elif is_near and stride == 6:
+            set_lanes(total, x, mask, start, third, lanes, paired, stage)
         else:
             set_lanes(total, x, mask, start, ((stride,),), lanes, paired, stage)
 
@@ -994,13 +1060,7 @@ def set_lanes(total, x, mask, start, stride, lanes, paired, stage):
 
 @overload(set_lanes, jit_options={"forceinline": True, **INSIDE})
 def _set_lanes(total, x, mask, start, stride, lanes, paired, stage):
-    is_apart = stride != numba.typeof(ONE)
-    is_second = stride == numba.typeof(TWO)  # a vector of every second element ends with one that may not be there
-    is_plain = isinstance(x.dtype, numba.types.Float) and mask in (None, numba.none) and total.dtype == numba.float64
-    is_gathered = is_plain and (is_second or stride == numba.intp)
-    is_tuple = isinstance(stride, numba.types.BaseTuple)
-    is_in_pairs = is_plain and is_tuple and isinstance(stride[0], numba.types.BaseTuple)
-    beyond = int(is_second)
+    beyond = _beyond(stride)
     if total.dtype == stage.dtype or isinstance(total.dtype, numba.types.Integer):
 
         def in_vectors(total, x, mask, start, stride, lanes, paired, stage):
@@ -1013,21 +1073,10 @@ def _set_lanes(total, x, mask, start, stride, lanes, paired, stage):
             while single < lanes:
                 add_vectors(total, single, x, mask, start + place(single, stride), 0, stride, ONE, ONE, None, True)
                 single += length
-            if is_gathered:
-                while lane < paired:
-                    at = start + further + place(lane, stride)
-                    add_gathered(total, lane, x, at, place(1, stride), min(length, paired - lane))
-                    lane += length
-            elif is_in_pairs:
-                while lane < paired:
-                    at = start + further + place(lane, stride)
-                    add_some_pairs(total, lane, x, at, place(2, stride), min(length, paired - lane))
-                    lane += length
-            elif is_apart:
-                for k in range(lane, paired):
-                    total[k] += element(x, mask, start + further + place(k, stride), total)
-            elif lane < paired:
-                add_tail(total, lane, x, mask, start + further + lane, 0, ONE, paired - lane, False)
+            while lane < paired:
+                at, left = start + further + place(lane, stride), min(length, paired - lane)
+                add_tail(total, lane, x, mask, at, 0, stride, ONE, left, False)
+                lane += length
 
         return in_vectors
 
