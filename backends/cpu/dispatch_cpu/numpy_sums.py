@@ -59,9 +59,7 @@ def is_best(a: NDArray[Any], reduction: Reduction, *, masked: bool, started: boo
         return own == char == "e" and not masked and _adds_halves_well(reduction.layout)
     if char not in "dD":
         below = MASKED if masked else BELOW[own if own in BELOW else char]
-        return size < below or (
-            not masked and own in INT64 and a.nbytes <= THREADED and _has_long_rows(a, reduction.layout)
-        )
+        return size < below or (not masked and own in INT64 and a.nbytes <= THREADED and _has_long_rows(a, reduction))
     if size >= (MASKED if masked else BELOW[char] if a.dtype == reduction.dtype else BUFFERED):
         return False
     if not is_accurate(a, reduction.layout, masked=masked):
@@ -102,14 +100,15 @@ def _keeps_order(a: NDArray[Any], reduction: Reduction) -> bool:
     return bool(reduction.out.dtype == reduction.dtype) and not repeats(a)
 
 
-def _has_long_rows(a: NDArray[Any], layout: Layout) -> bool:
+def _has_long_rows(a: NDArray[Any], reduction: Reduction) -> bool:
     """Whether what is summed over are rows of neighbours, or of elements farther apart than the second next.
 
     They begin with the first one.
     """
-    if not layout.groups or layout.offsets[0] != 0:
+    groups = reduction.layout.groups
+    if not groups or any(a.strides[axis] < 0 for axis in reduction.axes):
         return False
-    inner = layout.groups[-1]
+    inner = groups[-1]
     return inner.reduced and inner.extent >= LONG and inner.strides[0] != 2 * a.itemsize
 
 

@@ -599,6 +599,17 @@ def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
     return add
 
 
+def few_rows(x, mask, stage):
+    """Return a tuple as long as the number of rows that are added at once where there is no group of them left."""
+
+
+@overload(few_rows, jit_options=INSIDE)
+def _few_rows(x, mask, stage):
+    if has_tails(x, mask, stage):
+        return lambda x, mask, stage: TWO
+    return lambda x, mask, stage: ONE
+
+
 @register_jitable(**INSIDE)
 def add_lanes(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
     """Set ``stage[k * pitch + l]`` to the sum of ``x[start + k * apart + r * step + l * stride]`` over ``r < rows``.
@@ -618,11 +629,12 @@ def add_lanes(x, mask, start, step, stride, rows, runs, apart, width, pitch, res
             at = start + k * apart + r * step
             add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, GROUP, width, further, r == 0)
         r += group
-    while r + 2 <= rows:
+    few = few_rows(x, mask, stage)
+    while r + len(few) <= rows:
         for k in range(runs):
             at = start + k * apart + r * step
-            add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, TWO, width, None, r == 0)
-        r += 2
+            add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, few, width, None, r == 0)
+        r += len(few)
     while r < rows:
         for k in range(runs):
             at = start + k * apart + r * step
