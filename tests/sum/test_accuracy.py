@@ -217,3 +217,17 @@ def test_the_callers_errstate_holds_in_all_threads():
         dispatch.sum(a, axis=1, dtype=np.float32, where=mask)
     with np.errstate(all="ignore"):
         assert (dispatch.sum(a, axis=1, dtype=np.float32, where=mask) == np.inf).all()
+
+
+def test_what_a_mask_leaves_out_hides_no_overflow(compiled):
+    a, mask = np.zeros((128, 2))[:, 0], np.ones(128, np.bool_)
+    a[[0, 1, 64]], a[5], mask[5] = (1.5e308, -1.5e308, 1.5e308), np.inf, False
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        assert dispatch.sum(a, where=mask) == np.inf
+
+
+def test_infinite_sums_of_both_signs_are_invalid_when_they_are_added(compiled):
+    a, mask = np.zeros((128, 2))[:, 0], np.ones(128, np.bool_)
+    a[[0, 64]], a[[32, 96]] = 1.5e308, -1.5e308
+    with np.errstate(over="ignore", invalid="raise"), pytest.raises(FloatingPointError, match="invalid"):
+        dispatch.sum(a, where=mask)

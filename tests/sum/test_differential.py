@@ -494,6 +494,27 @@ def test_no_page_behind_or_before_an_array_is_touched(compiled, edge, dtype, way
                 assert dispatch.sum(a, where=marks, **wide) == a.size
 
 
+@pytest.mark.parametrize("dtype", ["f", "d", "e", "i"])
+def test_no_page_behind_a_mask_is_touched(compiled, edge, dtype):
+    for outer, rows, columns in itertools.product((1, 17, 40), (17, 28, 32, 33), (1, 2)):
+        extent = (outer * rows - 1) * 3 + columns
+        mask = np.ndarray((outer, rows, columns), bool, edge[edge.size - extent :], strides=(rows * 3, 3, 1))
+        mask[...] = True
+        a = np.ones((outer, rows, 3), dtype)[:, :, :columns]
+        for axis, expected in ((1, rows), (None, a.size)):
+            assert (dispatch.sum(a, axis=axis, where=mask) == expected).all()
+
+
+@pytest.mark.parametrize("shape", [(4096, 8), (8, 4096), (300, 300)])
+@pytest.mark.parametrize("dtype", ["f", "F"])
+def test_a_sum_of_threads_is_rounded_once_although_something_is_added_to_it(compiled, dtype, shape, monkeypatch):
+    take_as_large(monkeypatch)
+    for axis in (0, 1):
+        a = np.zeros(shape, dtype)
+        a.swapaxes(0, axis)[:2] = np.reshape([2**24, 1], (2, 1))
+        assert (dispatch.sum(a, axis, initial=1) == 2**24 + 2).all()
+
+
 @pytest.mark.parametrize("dtype", ["f", "d"])
 def test_sums_of_four_neighbours_are_written_past_the_cache_too(compiled, dtype):
     a = np.random.default_rng(4).standard_normal((2**20 + 5, 4)).astype(dtype)

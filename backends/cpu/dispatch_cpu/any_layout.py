@@ -39,7 +39,7 @@ def take(a: NDArray[Any], reduction: Reduction, *, copied: Reduction | None = No
         if raw.size > copied.sums:  # of parts of the rows
             raw = summation.sum_neighbours(raw.reshape(1, -1, copied.sums))[0]
     if raw.dtype.kind in "fc" and not np.isfinite(raw).all():
-        signal(a, reduction)
+        signal(a, reduction, raw)
     return reduction.finish(raw)
 
 

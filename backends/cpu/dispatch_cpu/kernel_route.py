@@ -48,7 +48,7 @@ class KernelRoute:
             sums, strange = jobs.run(kernel.call, sums, marks)
             marks = None
         if strange:
-            signal(a, self._reduction.under(mask))
+            signal(a, self._reduction.under(mask), sums)
         if not self._passes[-1].plan[10]:
             sums += 0  # the sum starts from 0, so it is never -0.0
         return self._arranged.finish(sums if self._view is None else sums.view(self._view))

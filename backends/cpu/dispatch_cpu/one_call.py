@@ -84,12 +84,12 @@ class OneCall:
             return total
         return np.add(total, self._started.type(initial).astype(total.dtype)).astype(self._started)
 
-    def _report(self, strange: int, a: NDArray[Any], mask: NDArray[np.bool_] | None) -> None:
+    def _report(self, strange: int, a: NDArray[Any], mask: NDArray[np.bool_] | None, sums: NDArray[Any]) -> None:
         """Signal what `pass_kernels.passes` found."""
         if strange == OVERFLOW:
             signal_overflow()
         else:
-            signal(a, self._reduction.under(mask), self._dtype)
+            signal(a, self._reduction.under(mask), sums, self._dtype)
 
     def _is_ready(self) -> bool:
         """Whether the compiled function has taken NumPy's place."""
@@ -134,7 +134,7 @@ class OneCall:
             if strange:
                 if strange == UNFIT:
                     return by_numpy(a, mask, initial)
-                report(strange, a, mask)
+                report(strange, a, mask, sums)
             return sums[()] if arranged is None else arranged(sums)
 
         def take_into(a: NDArray[Any], out: NDArray[Any]) -> Any:
@@ -143,7 +143,7 @@ class OneCall:
                 if strange == UNFIT:
                     out[...] = by_numpy(a, None)
                 else:
-                    report(strange, a, None)
+                    report(strange, a, None, out)
             return out
 
         self.take, self.take_into = take, take_into

@@ -50,6 +50,8 @@ def plan_route(
         return None
     if layout.factor == 1 and all(jobs.is_for_one_thread for jobs in passes):
         return OneCall(a, passes, reduction, None, started)
+    if started is not None:  # whatever is added to sums afterwards, they are rounded once
+        passes = _plan_passes(reduction, reduction.dtype, masked=mask is not None, threads=True) or passes
     return KernelRoute(a, passes, reduction)
 
 

@@ -264,11 +264,11 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
         whole = ir.VectorType(context.get_value_type(stage.dtype), length)
         add = builder.fadd if isinstance(stage.dtype, numba.types.Float) else builder.add
 
-        def pairs(pointer, place):
+        def pairs(pointer, place, align):
             kind, parts = ir.VectorType(pointer.type.pointee, 2), []
             for _ in range(length // 2):
                 pair = builder.bitcast(builder.gep(pointer, [place]), kind.as_pointer())
-                parts.append(builder.load(pair, align=size))
+                parts.append(builder.load(pair, align=align))
                 place = builder.add(place, _apart(builder, stride, arguments[6]))
             while len(parts) > 1:
                 parts = [
@@ -281,7 +281,7 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
             if is_apart:
                 return _gathered(builder, pointer, place, arguments[6], align, length)
             if by_pair:
-                return pairs(pointer, place)
+                return pairs(pointer, place, align)
             kind = ir.VectorType(pointer.type.pointee, spread * length)
             value = builder.load(builder.bitcast(builder.gep(pointer, [place]), kind.as_pointer()), align=align)
             if spread == 1:
