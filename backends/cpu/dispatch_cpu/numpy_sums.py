@@ -33,6 +33,9 @@ MASKED = 2048
 HALVES = 40
 """Float16 that NumPy adds with 15 additions an element at most, in float32."""
 
+FEW_HALVES = 2048
+"""Float16 below which that is not worth loading kernels."""
+
 SHORT = 256
 """Elements of a row below which NumPy's time goes to beginning it."""
 
@@ -56,7 +59,7 @@ def is_best(a: NDArray[Any], reduction: Reduction, *, masked: bool, started: boo
     if own == char and char in "fF" and not (masked or started) and _adds_two_rows(reduction):
         return True
     if char not in BELOW:
-        return own == char == "e" and not masked and _adds_halves_well(reduction.layout)
+        return own == char == "e" and size < FEW_HALVES and not masked and _adds_halves_well(reduction.layout)
     if char not in "dD":
         below = MASKED if masked else BELOW[own if own in BELOW else char]
         return size < below or (not masked and own in INT64 and a.nbytes <= THREADED and _has_long_rows(a, reduction))
