@@ -49,7 +49,7 @@ def raw_sums(a: NDArray[Any], reduction: Reduction, *, compiled: bool = True) ->
     reduced = [group.reduced for group in reduction.layout.groups]
     dtype = reduction.dtype
     if not any(reduced):  # every axis that is summed over repeats the same elements: the sum is a multiple
-        return _pack(elements, mask, dtype).astype(_total(dtype))
+        return _pack(elements, mask, dtype).astype(recipes.total(dtype))
     while True:
         others, rows, columns = first_pass(elements.shape, reduced)
         order = [*others, rows] if columns is None else [*others, rows, columns]
@@ -94,8 +94,8 @@ def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[A
     if direct is not None:
         return direct
     if dtype.kind in "iu" and kernels.find("sum_rows", recipes.recipe(dtype), "i8", masked=False) is None:
-        return np.asarray(np.add.reduce(x, -2, _total(dtype), where=True if mask is None else mask))
-    sums = np.empty((*x.shape[:-2], x.shape[-1]), _total(dtype))
+        return np.asarray(np.add.reduce(x, -2, recipes.total(dtype), where=True if mask is None else mask))
+    sums = np.empty((*x.shape[:-2], x.shape[-1]), recipes.total(dtype))
     threaded = x.size >= THREADED
     if x.shape[-2] * x.shape[-1] <= PACKED:
         pieces = list(_pieces(x.shape[:-2], x.shape[-2] * x.shape[-1]))
@@ -119,7 +119,7 @@ def _sum_long(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dtype[A
     columns = width * (2 if dtype.kind == "c" else 1)
     chunk = row_sums.chunk_rows(rows, columns, 8, A_TASK)
     piece = row_sums.chunk_rows(rows, columns, 8, 8 * PACKED) if columns <= summation.LANES else chunk
-    partial = np.empty((1, -(-rows // piece), width), _total(dtype))
+    partial = np.empty((1, -(-rows // piece), width), recipes.total(dtype))
 
     def take(first: int, last: int) -> None:
         buffer = np.empty((min(piece, last - first), width), dtype.newbyteorder("="))
@@ -162,11 +162,7 @@ def _sum_in_place(x: NDArray[Any], mask: NDArray[np.bool_] | None, dtype: np.dty
     span = view(x, 0, element, (1,), (element.itemsize,))
     over = None if mask is None else view(mask, 0, mask.dtype, (1,), (1,))
     sums, _ = jobs.run(kernel.call, span, over)
-    return _as(sums, _total(dtype)).reshape(*x.shape[:-2], x.shape[-1])
-
-
-def _total(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return np.dtype(np.complex128 if dtype.kind == "c" else np.float64 if dtype.kind == "f" else np.int64)
+    return _as(sums, recipes.total(dtype)).reshape(*x.shape[:-2], x.shape[-1])
 
 
 def _as(sums: NDArray[Any], total: np.dtype[Any]) -> NDArray[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from dispatch.reduction import Reduction, real_part
 from dispatch.reduction.layout import contiguous_strides
 from dispatch_cpu import any_layout
+from dispatch_cpu.row_sums import LINE
 
 PACKED = 1 << 20
 """Bytes that are copied at once at most, where there can be no blocks."""
@@ -20,8 +21,8 @@ BLOCK = 1 << 16
 NEIGHBOURS = 256
 """Bytes that are read one after the other at least."""
 
-PAGE, LINE = 4096, 64
-"""Bytes between rows that share few lines of the cache, whose columns are therefore some less; those of a line."""
+PAGE = 4096
+"""Bytes between rows that share few lines of the cache: their columns are therefore some less."""
 
 RUN = 16
 """Bytes of neighbours that are copied in less time than such that are apart."""
@@ -68,7 +69,7 @@ class Blocks(NamedTuple):
         return -(-self.units // self.block)
 
 
-def is_cast(element: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
+def is_converted(element: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
     """Whether elements become floats when they are copied: no kernel reads them."""
     return element == np.uint64 and element.isnative and dtype == np.float64
 
@@ -126,7 +127,7 @@ def told_of_copies(reduction: Reduction) -> list[int]:
     dimensions = [*[(1, 0, 0, 0, 0, False)] * (DIMENSIONS - 1 - len(dimensions)), *dimensions, inner]
     *numbers, blocked = zip(*dimensions, strict=True)
     columns = prod(extents[blocks.group :]) * itemsize // real_part(reduction.operand).itemsize if widened else 0
-    becomes_float = is_cast(reduction.operand, reduction.dtype)
+    becomes_float = is_converted(reduction.operand, reduction.dtype)
     neutral = _neutral(reduction.dtype if becomes_float else reduction.operand)
     told = [itemsize, neutral, becomes_float, blocks.units, blocks.block, blocked.index(True), blocks.size]
     summed = 0 if not blocks.summed else 2 if reduction.dtype.kind in "fc" else 1

@@ -64,6 +64,11 @@ CAST = {
 """The same for elements that are cast to another kind of number or lane first, by what they are and are cast to."""
 
 
+def total(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype in which partial sums of a dtype are kept."""
+    return np.dtype({"f": np.float64, "c": np.complex128}.get(dtype.kind, np.int64))
+
+
 def name_of(dtype: np.dtype[Any]) -> str:
     """Return the name of a dtype here: its kind and size, whatever the order of its bytes."""
     return f"{dtype.kind}{dtype.itemsize}"

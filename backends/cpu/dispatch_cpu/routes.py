@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dispatch.reduction import Group, Reduction
 from dispatch.reduction.layout import contiguous_strides, merged
 from dispatch_cpu import recipes, row_sums
-from dispatch_cpu.copies import DIMENSIONS, PACKED, blocks_of, is_cast
+from dispatch_cpu.copies import DIMENSIONS, PACKED, blocks_of, is_converted
 from dispatch_cpu.copy_rules import gains_by_copy, suits_numpy
 from dispatch_cpu.in_place import can_read, first_pass, is_parallel, plan_in_place, repeats
 from dispatch_cpu.kernel_route import KernelRoute
@@ -29,7 +29,7 @@ def plan_route(
     The mask has to be a plain array, and `started` is that of `OneCall`: of other routes an initial value is left.
     """
     is_read, mask = can_read(a.dtype, reduction.dtype), reduction.where
-    if not is_read and not is_cast(a.dtype, reduction.dtype):
+    if not is_read and not is_converted(a.dtype, reduction.dtype):
         return None
     layout, result = reduction.layout, started or reduction.dtype
     passes = None
@@ -86,7 +86,7 @@ def _packed(reduction: Reduction) -> Reduction | None:
     spaced = zip(extents, steps, reduced, strict=True)
     copied += merged(Group(extent, (step,), is_reduced) for extent, step, is_reduced in spaced)
     layout = replace(reduction.layout, groups=tuple(copied), offsets=(0,))
-    operand = reduction.dtype if is_cast(reduction.operand, reduction.dtype) else reduction.operand
+    operand = reduction.dtype if is_converted(reduction.operand, reduction.dtype) else reduction.operand
     return replace(reduction, operand=operand, layout=layout, where=None)
 
 
@@ -101,7 +101,7 @@ def _is_too_large(reduction: Reduction) -> bool:
     size = blocks.size * blocks.units // itemsize
     if max(blocks.size * blocks.block, span) > PACKED:
         return True
-    return touched(size, itemsize, steps) > row_sums.THREADED and not is_cast(reduction.operand, reduction.dtype)
+    return touched(size, itemsize, steps) > row_sums.THREADED and not is_converted(reduction.operand, reduction.dtype)
 
 
 def _plan_passes(reduction: Reduction, result: np.dtype[Any], *, masked: bool, threads: bool) -> list[Jobs] | None:
@@ -125,7 +125,7 @@ def _plan_passes(reduction: Reduction, result: np.dtype[Any], *, masked: bool, t
             return None
         passes.append(jobs)
         # What comes out is contiguous, in the accumulator's dtype.
-        dtype = operation = np.dtype({"f": "f8", "c": "c16"}.get(reduction.dtype.kind, "i8"))
+        dtype = operation = recipes.total(reduction.dtype)
         steps = contiguous_strides([group.extent for group in left], dtype.itemsize)
         groups = [Group(group.extent, (step,), group.reduced) for group, step in zip(left, steps, strict=True)]
     return passes or None
@@ -136,7 +136,7 @@ def _plan_packed_passes(packed: Reduction, result: np.dtype[Any]) -> list[Jobs] 
     groups = packed.layout.groups
     if prod(group.extent for group in groups if not group.reduced) == packed.sums:
         return _plan_passes(packed, result, masked=False, threads=False)
-    wide = np.dtype({"f": "f8", "c": "c16"}.get(packed.dtype.kind, "i8"))
+    wide = recipes.total(packed.dtype)
     columns = [Group(group.extent, (wide.itemsize,), False) for group in groups[1:] if not group.reduced]
     row = replace(packed.layout, groups=(Group(1, (0,), True), *columns))
     total = replace(packed, operand=wide, dtype=wide, layout=row)
