@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from dispatch_cpu import kernels, row_sums
+from dispatch_cpu.copies import blocks_of
 from dispatch_cpu.one_call import OneCall
 from dispatch_cpu.routes import plan_route
 from hypothesis import HealthCheck, given, settings
@@ -260,6 +261,29 @@ def test_every_element_is_copied_once(compiled, block, chars, monkeypatch):
             np.testing.assert_array_equal(one.take(a, mask), expected)
             tried += 1
     assert tried > 400
+
+
+@pytest.mark.parametrize("chars", ["bl", "hl", "ff", "ll", "DD", "Ld"])
+@pytest.mark.parametrize("layout", ["KRKK", "KKRK", "KRKR", "KKR"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_units_that_are_too_large_are_copied_in_blocks_of_their_own(compiled, layout, chars, masked, monkeypatch):
+    copy_all(monkeypatch, 600)
+    monkeypatch.setattr("dispatch_cpu.copies.PACKED", 2000)
+    monkeypatch.setattr("dispatch_cpu.routes.PACKED", 2000)
+    axes = tuple(i for i, kind in enumerate(layout) if kind == "R")
+    shape = {"KRKK": (3, 5, 151, 3), "KKRK": (3, 151, 5, 3), "KRKR": (3, 5, 151, 3), "KKR": (4, 151, 21)}[layout]
+    rng = np.random.default_rng(7)
+    numbers = rng.integers(0, 20, [extent + 1 for extent in shape]).astype(chars[0])
+    a = numbers[tuple(slice(1, None) for _ in shape)]
+    mask = rng.random(shape) < 0.5 if masked else None
+    reduction = prepare(a, axes, chars[1], where=mask if masked else np._NoValue)
+    one = plan_route(a, reduction)
+    assert type(one) is OneCall
+    assert one._packed is not None
+    assert blocks_of(one._reduction).outer == shape[0]
+    expected = a.sum(axes, where=mask if masked else True)
+    np.testing.assert_array_equal(one.take(a, mask), one._by_numpy(a, mask))
+    np.testing.assert_array_equal(one.take(a, mask), expected)
 
 
 @pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")

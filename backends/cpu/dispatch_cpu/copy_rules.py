@@ -36,6 +36,11 @@ NARROW_APART, FEW_APART = 5, 1 << 9
 SMALL = 1 << 11
 """The same for jobs of no more bytes where each has columns of its own, if they are not more than `MOST`."""
 
+FAR = 3 << 21
+"""Bytes that all jobs read from which on a copy takes less time if each reads few columns of all rows: one after the
+other, they walk memory that no cache holds.
+"""
+
 
 def gains_by_copy(passes: Sequence[Jobs], parts: int) -> bool:
     """Whether elements, of so many parts, are added in less time after a copy: in one job, or as neighbours."""
@@ -44,7 +49,7 @@ def gains_by_copy(passes: Sequence[Jobs], parts: int) -> bool:
     if jobs.kernel == "sum_short_rows":
         return _gain_short_rows(jobs, plan, parts, is_partial and itemsize < WIDE)
     if plan.width == parts:
-        return _gain_rows(plan, is_partial and itemsize < WIDE)
+        return _gain_rows(plan, itemsize < WIDE, is_partial)
     return _gain_columns(jobs, plan, parts, itemsize, is_partial)
 
 
@@ -55,12 +60,15 @@ def _gain_short_rows(jobs: Jobs, plan: Plan, parts: int, is_slow: bool) -> bool:
     return is_slow or (_has_short_rows_apart(jobs) and not is_gathered and plan.rows > SHORT_APART)
 
 
-def _gain_rows(plan: Plan, is_slow: bool) -> bool:
+def _gain_rows(plan: Plan, is_narrow: bool, is_partial: bool) -> bool:
     is_cut_short = plan.rows * plan.width <= LANES
-    return is_cut_short or (is_slow and plan.row_stride != 2 and plan.rows <= PARTIAL)
+    is_apart = plan.row_stride > 2
+    return is_cut_short or (is_narrow and (is_apart or (is_partial and plan.row_stride != 2 and plan.rows <= PARTIAL)))
 
 
 def _gain_columns(jobs: Jobs, plan: Plan, parts: int, itemsize: int, is_partial: bool) -> bool:
+    if leaps(jobs, parts):
+        return True
     outer, columns, size = jobs.shape[0], plan.width // parts, plan.rows * plan.width * itemsize
     are_neighbours = plan.column_stride == 1 and plan.pair_stride <= parts
     if are_neighbours:
@@ -74,6 +82,17 @@ def _gain_columns(jobs: Jobs, plan: Plan, parts: int, itemsize: int, is_partial:
     if is_narrow:
         return plan.row_stride != plan.width or plan.rows * columns <= FEW
     return outer > 1 and ((columns < MOST and plan.rows * columns <= few) or (is_partial and size <= PARTIAL))
+
+
+def leaps(jobs: Jobs, parts: int) -> bool:
+    """Whether each job reads few lines of all rows, one of `LINE` bytes or two, and others what is between these."""
+    plan, itemsize = Plan(*jobs.plan.tolist()), np.dtype(jobs.recipe.element).itemsize
+    if jobs.shape[0] == 1 or plan.width == parts or plan.outer_stride >= plan.row_stride:
+        return False
+    span = max(plan.column_stride * plan.width, plan.pair_stride * plan.width // 2) * itemsize
+    if span <= LINE and span > plan.width * itemsize:  # columns that are apart
+        return True
+    return span <= 2 * LINE and jobs.shape[0] * plan.rows * span > FAR
 
 
 def suits_numpy(jobs: Jobs) -> bool:

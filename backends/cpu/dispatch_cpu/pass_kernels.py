@@ -30,14 +30,16 @@ from an initial value, `INTEGER` if that is one.
 INTEGER = 2
 
 PACKED, NEUTRAL, CAST, UNITS, BLOCK, BLOCKED, UNIT_BYTES, COLUMNS, SUMMED, ROWS = range(11, 21)
+OUTER, OUTER_STRIDE, OUTER_MASK_STRIDE = range(21, 24)
 """The same of what is copied before it is summed, in blocks: the bytes of an element, or 0; what changes no sum;
 whether elements are uint64 that become float64; how long the dimension is along which there are blocks, how many of its
 units a block has, and which one it is; the bytes of a unit; its columns if a block is rows of these, or 0 if each unit
 has rows of its own; whether there are sums for each block, which are added in pairs of neighbours: 1 if they are
-integers and 2 if they are floats; and the rows of a unit then.
+integers and 2 if they are floats; and the rows of a unit then. Then how many times there are so many units, and the
+bytes from one time to the next, in the operand and in the mask.
 """
 
-EXTENTS, STRIDES, MASK_STRIDES, PACKED_STRIDES, WIDENED = 21, 25, 29, 33, 37
+EXTENTS, STRIDES, MASK_STRIDES, PACKED_STRIDES, WIDENED = 24, 28, 32, 36, 40
 """Of so many dimensions as there are between these numbers: the extents, the strides of the operand, of the mask and of
 the copy, and what these are more for each unit of a block. The last dimension is walked first.
 """
@@ -45,7 +47,7 @@ the copy, and what these are more for each unit of a block. The last dimension i
 SHORTEST = 8
 """Bytes from which on neighbours are copied several at once."""
 
-FIRST = 41
+FIRST = 44
 """Where the passes begin."""
 
 KERNEL, JOBS, READ, WRITTEN, SUMS, PLAN = range(6)
@@ -364,22 +366,25 @@ def sum_copies(first, marks, plan, pass_plan, sums):
         copy_block(first, marks, units, to, plan)
         return call(kernel, pass_plan, memory, size, None, plan[FIRST + JOBS], sums, written)
     # Each unit has as many jobs as others, or each block has, or it is one job: rows of columns of all its units.
-    parts = (units + block - 1) // block if summed else units
+    outer = plan[OUTER]
+    parts = (units + block - 1) // block if summed else outer * units
     jobs, length, strange = plan[FIRST + JOBS] // parts, plan[FIRST + SUMS] // parts * written, 0
     pass_plan = pass_plan[:PLAN_LENGTH].copy()
-    for begin in range(0, units, block):
-        count = min(block, units - begin)
-        mark = marks + begin * plan[MASK_STRIDES + blocked] if marks else 0
-        copy_block(first + begin * plan[STRIDES + blocked], mark, count, to, plan)
-        if summed:
-            pass_plan[SUMMED_ROWS] = count * plan[ROWS]
-            part = memory_at(np.intp(sums.ctypes.data) + begin // block * length, length)
-            call(kernel, pass_plan, memory, size, None, jobs, part, written)
-            continue
-        if columns:
-            pass_plan[ROW_STRIDE] = pass_plan[WIDTH] = pass_plan[STRIPE] = count * columns
-        part = memory_at(np.intp(sums.ctypes.data) + begin * length, count * length)
-        strange += call(kernel, pass_plan, memory, size, None, 1 if columns else count * jobs, part, written)
+    for o in range(outer):
+        for begin in range(0, units, block):
+            count = min(block, units - begin)
+            at = first + o * plan[OUTER_STRIDE] + begin * plan[STRIDES + blocked]
+            mark = marks + o * plan[OUTER_MASK_STRIDE] + begin * plan[MASK_STRIDES + blocked] if marks else 0
+            copy_block(at, mark, count, to, plan)
+            if summed:
+                pass_plan[SUMMED_ROWS] = count * plan[ROWS]
+                part = memory_at(np.intp(sums.ctypes.data) + begin // block * length, length)
+                call(kernel, pass_plan, memory, size, None, jobs, part, written)
+                continue
+            if columns:
+                pass_plan[ROW_STRIDE] = pass_plan[WIDTH] = pass_plan[STRIPE] = count * columns
+            part = memory_at(np.intp(sums.ctypes.data) + (o * units + begin) * length, count * length)
+            strange += call(kernel, pass_plan, memory, size, None, 1 if columns else count * jobs, part, written)
     if summed == 2:
         add_neighbours(np.intp(sums.ctypes.data), parts, length, np.float64)
     elif summed:

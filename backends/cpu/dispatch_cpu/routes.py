@@ -13,7 +13,7 @@ from dispatch.reduction import Group, Reduction
 from dispatch.reduction.layout import contiguous_strides, merged
 from dispatch_cpu import recipes, row_sums
 from dispatch_cpu.copies import DIMENSIONS, PACKED, blocks_of, is_converted
-from dispatch_cpu.copy_rules import gains_by_copy, suits_numpy
+from dispatch_cpu.copy_rules import gains_by_copy, leaps, suits_numpy
 from dispatch_cpu.in_place import can_read, first_pass, is_parallel, plan_in_place, repeats
 from dispatch_cpu.kernel_route import KernelRoute
 from dispatch_cpu.one_call import OneCall
@@ -38,9 +38,10 @@ def plan_route(
     is_exact = reduction.dtype.kind in "iu" and mask is None  # in NumPy too
     if passes is not None and is_exact and suits_numpy(passes[0]):
         return None
-    if passes is None or gains_by_copy(passes, 2 if result.kind == "c" else 1):
+    parts = 2 if result.kind == "c" else 1
+    if passes is None or gains_by_copy(passes, parts):
         ordered = _ordered(reduction)
-        packed = _packed(ordered)
+        packed = _packed(ordered, any_size=passes is not None and leaps(passes[0], parts))
         over_packed = packed and _plan_packed_passes(packed, result)
         if over_packed:
             return OneCall(a, over_packed, ordered, packed, started)
@@ -69,13 +70,14 @@ def _ordered(reduction: Reduction) -> Reduction:
     return replace(reduction, layout=replace(reduction.layout, groups=tuple(in_order)))
 
 
-def _packed(reduction: Reduction) -> Reduction | None:
+def _packed(reduction: Reduction, *, any_size: bool) -> Reduction | None:
     """Return the sum of a contiguous copy of the elements; None where that is too large to be made in one call.
 
+    Operands of `any_size` are copied in blocks, others where threads do not take less time.
     Where there are blocks of rows, its first group are these blocks, and it is kept.
     """
     groups = reduction.layout.groups
-    if reduction.layout.factor != 1 or not 0 < len(groups) <= DIMENSIONS or _is_too_large(reduction):
+    if reduction.layout.factor != 1 or not 0 < len(groups) <= DIMENSIONS or _is_too_large(reduction, any_size):
         return None
     extents, reduced = [group.extent for group in groups], [group.reduced for group in groups]
     blocks, copied = blocks_of(reduction), []
@@ -90,18 +92,19 @@ def _packed(reduction: Reduction) -> Reduction | None:
     return replace(reduction, operand=operand, layout=layout, where=None)
 
 
-def _is_too_large(reduction: Reduction) -> bool:
+def _is_too_large(reduction: Reduction, any_size: bool) -> bool:
     """Whether a block, or all if there is but one, would not stay in the cache, or threads take less time.
 
-    What no kernel reads takes them longer.
+    They do not where a copy of `any_size` takes less, and what no kernel reads takes them longer.
     """
     groups, itemsize, blocks = reduction.layout.groups, reduction.operand.itemsize, blocks_of(reduction)
     span = 0 if blocks.units > 1 else sum(group.extent * group.strides[0] for group in groups)
     steps = [group.strides[0] for group in groups if group.strides[0]]
-    size = blocks.size * blocks.units // itemsize
+    size = blocks.outer * blocks.units * blocks.size // itemsize
     if max(blocks.size * blocks.block, span) > PACKED:
         return True
-    return touched(size, itemsize, steps) > row_sums.THREADED and not is_converted(reduction.operand, reduction.dtype)
+    any_size |= is_converted(reduction.operand, reduction.dtype)
+    return touched(size, itemsize, steps) > row_sums.THREADED and not any_size
 
 
 def _plan_passes(reduction: Reduction, result: np.dtype[Any], *, masked: bool, threads: bool) -> list[Jobs] | None:

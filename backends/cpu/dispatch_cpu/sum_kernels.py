@@ -10,7 +10,7 @@ order depends on is an argument, never imported. They release the GIL.
 
 from __future__ import annotations
 
-import math
+from functools import reduce
 from typing import Any
 
 import llvmlite.ir as ir
@@ -222,17 +222,27 @@ def _placed(builder, index, stride, value):
     number = ir.IntType(64)
     if not isinstance(stride, numba.types.BaseTuple):
         return builder.mul(index, value)
-    if not isinstance(stride[0], numba.types.BaseTuple):
+    if not _in_pairs(stride):
         return builder.mul(index, number(len(stride)))
     pairs = builder.mul(builder.lshr(index, number(1)), _apart(builder, stride, value))
     return builder.add(pairs, builder.and_(index, number(1)))
+
+
+def _in_pairs(stride):
+    """Whether it is the stride of pairs."""
+    return isinstance(stride, numba.types.BaseTuple) and isinstance(stride[0], numba.types.BaseTuple)
 
 
 def _spread(stride):
     """Return how many elements, or pairs, a step takes, if the compiler knows it; otherwise 1."""
     if not isinstance(stride, numba.types.BaseTuple):
         return 1
-    return len(stride[0]) if isinstance(stride[0], numba.types.BaseTuple) else len(stride)
+    return len(stride[0] if _in_pairs(stride) else stride)
+
+
+def _beyond(stride):
+    """Return how many elements that may not be there a vector ends with."""
+    return (_spread(stride) - 1) * (2 if _in_pairs(stride) else 1)
 
 
 def _apart(builder, stride, value):
@@ -243,21 +253,20 @@ def _apart(builder, stride, value):
 
 
 @intrinsic
-def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, vectors, far, fresh):
+def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, vectors, ahead, fresh):
     """Add to ``stage[lane + l]`` the elements ``x[at + r * step + l * stride]`` for the next lanes, in vectors.
 
     A vector has 64 bytes of lanes. There are as many rows and vectors as `rows` and `vectors` are long. For the stride
     see `place`; what lies between every second or third element, or every second pair, is read with them. Unless
-    `far` is None, the memory that many elements further on is fetched. `fresh` lanes start anew.
+    `ahead` is None, memory is fetched: ``ahead[0] + r * ahead[1] + v * ahead[2]`` elements further on than the first of
+    these, for vector ``v`` of row ``r``. `fresh` lanes start anew.
     """
-    is_apart = not isinstance(stride, numba.types.BaseTuple)
-    in_pairs = not is_apart and isinstance(stride[0], numba.types.BaseTuple)
-    spread = _spread(stride)
+    is_apart, in_pairs, spread = not isinstance(stride, numba.types.BaseTuple), _in_pairs(stride), _spread(stride)
     by_pair = in_pairs and spread == 1
 
     def generate(context, builder, signature, arguments):
         lanes, data = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, stage), (2, x)))
-        lane, at, step, further = (arguments[i] for i in (1, 4, 5, 9))
+        lane, at, step = (arguments[i] for i in (1, 4, 5))
         number = ir.IntType(64)
         size = x.dtype.bitwidth // 8
         length = LINE * 8 // stage.dtype.bitwidth
@@ -288,16 +297,20 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
                 return value
             return _chosen(builder, value, value, _every(spread, in_pairs, length))
 
+        together = vectors_of(spread * length * size)
+        lines = range(0, together * spread * length, LINE // size)
+
         for v in range(len(vectors)):
             target = builder.gep(lanes, [builder.add(lane, number(v * length))])
             target = builder.bitcast(target, whole.as_pointer())
             total = builder.select(arguments[10], _neutral(whole), builder.load(target, align=LINE))
             place = builder.add(at, _placed(builder, number(v * length), stride, arguments[6]))
-            for _ in range(len(rows)):
+            for r in range(len(rows)):
                 # Gathers run far enough ahead by themselves.
-                if far != numba.none and not is_apart and (in_pairs or v * length * spread * size % LINE == 0):
-                    lines = (0,) if in_pairs else range(0, math.lcm(spread * length, LINE // size), LINE // size)
-                    _fetch(builder, data, builder.add(place, further), lines)
+                if ahead != numba.none and not is_apart and v % together == 0:
+                    far = (builder.extract_value(arguments[9], i) for i in range(3))
+                    steps = (builder.mul(number(n), step) for n, step in zip((1, r, v), far, strict=True))
+                    _fetch(builder, data, reduce(builder.add, steps, at), (0,) if by_pair else lines)
                 value = _converted(builder, vector(data, place, size), x.dtype, stage.dtype)
                 if isinstance(mask, numba.types.Array):
                     value = _masked(builder, value, vector(_data(context, builder, mask, arguments[3]), place, 1))
@@ -306,8 +319,14 @@ def add_vectors(typing_context, stage, lane, x, mask, at, step, stride, rows, ve
             builder.store(total, target, align=LINE)
         return context.get_dummy_value()
 
-    arguments = (stage, numba.intp, x, mask, numba.intp, numba.intp, stride, rows, vectors, far, numba.boolean)
+    arguments = (stage, numba.intp, x, mask, numba.intp, numba.intp, stride, rows, vectors, ahead, numba.boolean)
     return numba.void(*arguments), generate
+
+
+@register_jitable(forceinline=True, **INSIDE)
+def vectors_of(size):
+    """Return how many vectors of so many bytes, some 32, begin and end with lines of memory."""
+    return 1 if size % LINE == 0 else 2
 
 
 def _every(spread, in_pairs, length):
@@ -376,9 +395,7 @@ def has_tails(x, mask, stage):
 @intrinsic
 def add_part(typing_context, stage, lane, x, at, step, stride, rows, count, fresh):
     """Do as `add_tail`, for lanes of 8 bytes and no mask. Of pairs both are there."""
-    is_apart = not isinstance(stride, numba.types.BaseTuple)
-    in_pairs = not is_apart and isinstance(stride[0], numba.types.BaseTuple)
-    spread = _spread(stride)
+    is_apart, in_pairs, spread = not isinstance(stride, numba.types.BaseTuple), _in_pairs(stride), _spread(stride)
 
     def generate(context, builder, signature, arguments):
         lanes, data = (_data(context, builder, kind, arguments[i]) for i, kind in ((0, stage), (2, x)))
@@ -399,7 +416,7 @@ def add_part(typing_context, stage, lane, x, at, step, stride, rows, count, fres
             if in_pairs and spread != 2:
                 return _some_pairs(builder, data, place, _apart(builder, stride, arguments[5]), size, count)
             # What lies behind the last element is not read.
-            last = builder.sub(builder.mul(count, number(spread)), number(2 if in_pairs else spread - 1))
+            last = builder.sub(builder.mul(count, number(spread)), number(_beyond(stride)))
             value = _loaded(builder, builder.gep(data, [place]), size, present(8 * spread, last))
             if spread == 1:
                 return value
@@ -536,31 +553,22 @@ def fetch_elements(x, start, count):
         fetch(x, at)
 
 
-@intrinsic
-def fetched(typing_context, far, lane, along, width, stride):
-    """Return how far on from a lane memory is fetched: `along` lanes, or as many that go on in the next rows."""
-    if far == numba.none:
-        return numba.none(far, lane, along, width, stride), lambda context, *_: context.get_dummy_value()
+@register_jitable(forceinline=True, **INSIDE)
+def fetched(far, lane, along, width, stride, in_order, rows):
+    """Return how far on from a lane memory is fetched, where rows that are added next are `far` from these.
 
-    def generate(context, builder, signature, arguments):
-        far, lane, along, width, apart = arguments
-        goes_on = builder.icmp_signed("<", builder.add(lane, along), width)
-        in_next = builder.sub(far, _placed(builder, builder.sub(width, along), stride, apart))
-        return builder.select(goes_on, _placed(builder, along, stride, apart), in_next)
-
-    return numba.intp(numba.intp, numba.intp, numba.intp, numba.intp, stride), generate
-
-
-def _beyond(stride):
-    """Return how many elements that may not be there a vector ends with."""
-    in_pairs = isinstance(stride, numba.types.BaseTuple) and isinstance(stride[0], numba.types.BaseTuple)
-    return (_spread(stride) - 1) * (2 if in_pairs else 1)
+    That is `along` lanes further on, or as many that go on in the next rows. Where rows continue each other, next rows
+    are fetched `in_order`, from their beginning.
+    """
+    if in_order:
+        return far + (rows - 1) * place(lane, stride)
+    return place(along, stride) if lane + along < width else far - place(width - along, stride)
 
 
 def add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
     """Add to ``stage[l]`` the elements ``x[start + r * step + l * stride]``, ``r < len(rows)``, for ``l < width``.
 
-    `fresh` is that of `add_vectors`, and `far` how many elements further on the rows are that are added next, or None.
+    `fresh` is that of `add_vectors`, and `far` how many elements further on the rows are that are added next.
     """
 
 
@@ -577,14 +585,23 @@ def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
         if in_vectors:
             length = LINE // stage.itemsize
             along = min(width, ALONG // x.itemsize)
+            # Rows that continue each other are fetched in the order of memory: processors look ahead then, too.
+            in_order = along == width and step == place(width, stride)
+            far_step, far_stride = step, place(length, stride)
+            if in_order:
+                far_step = vectors_of(far_stride * x.itemsize) * far_stride
+                far_stride *= count
             # A vector of every second element, or pair, ends with one that may not be there.
             while lane + 4 * length + beyond <= width:
-                at, further = start + place(lane, stride), fetched(far, lane, along, width, stride)
-                add_vectors(stage, lane, x, mask, at, step, stride, rows, GROUP, further, fresh)
+                ahead = (fetched(far, lane, along, width, stride, in_order, count), far_step, far_stride)
+                add_vectors(stage, lane, x, mask, start + place(lane, stride), step, stride, rows, GROUP, ahead, fresh)
                 lane += 4 * length
             while lane + length + beyond <= width:
-                add_vectors(stage, lane, x, mask, start + place(lane, stride), step, stride, rows, ONE, None, fresh)
+                ahead = (fetched(far, lane, along, width, stride, in_order, count), far_step, far_stride)
+                add_vectors(stage, lane, x, mask, start + place(lane, stride), step, stride, rows, ONE, ahead, fresh)
                 lane += length
+            if beyond and in_order:
+                fetch_elements(x, start + far + count * place(lane, stride), count * place(width - lane, stride))
             if with_tail:
                 while lane < width:  # once, or twice where a vector of every second element is there
                     left = min(length, width - lane)
@@ -631,19 +648,21 @@ def add_lanes(x, mask, start, step, stride, rows, runs, apart, width, pitch, res
         r += group
     few = few_rows(x, mask, stage)
     while r + len(few) <= rows:
+        further = far if r * step + far < end else far + skip
         for k in range(runs):
             at = start + k * apart + r * step
-            add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, few, width, None, r == 0)
+            add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, few, width, further, r == 0)
         r += len(few)
     while r < rows:
+        further = far if r * step + far < end else far + skip
         for k in range(runs):
             at = start + k * apart + r * step
-            add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, ONE, width, None, r == 0)
+            add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, ONE, width, further, r == 0)
         r += 1
     k = 0
     while rest > 0:
         at = start + k * apart + rows * step
-        add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, ONE, min(width, rest), None, False)
+        add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, ONE, min(width, rest), far, False)
         rest -= width
         k += 1
 
