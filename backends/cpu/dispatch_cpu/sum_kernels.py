@@ -30,6 +30,9 @@ ALONG = 2048
 LINE = 64
 """Bytes that memory delivers at once, and of the longest vectors; lanes begin at a multiple of it."""
 
+FEW = 8
+"""Rows of lanes up to which each is added by itself: that takes less to begin with."""
+
 GROUP = (0, 0, 0, 0)
 """As long as the number of rows that are added to a lane while it is in a register; a tile's 16 are a multiple."""
 
@@ -761,7 +764,7 @@ def sum_rows(x, mask, plan, first, last, out):
     elif chunks == 1:
         skip = stripe // 2 * pair_stride if in_pairs else stripe * column_stride
         skip -= rows // len(GROUP) * len(GROUP) * row_stride
-    strange = 0
+    far, strange = AHEAD // x.itemsize, 0
     for _ in range(first, last):
         columns = min(stripe, width - column)
         at = o // near * far_stride + o % near * outer_stride + c * chunk * row_stride
@@ -784,10 +787,12 @@ def sum_rows(x, mask, plan, first, last, out):
             end = (left if stripes == 1 else left // len(GROUP) * len(GROUP)) * row_stride
             second = here * columns - lane_width  # elements of the lanes' second rows, if each has a first one
             is_set = 0 <= second <= lane_width >= line and columns <= 2
-            if is_set and column_stride == 1 and step == lane_width:
-                set_lanes(added, x, mask, at, ONE, lane_width, second, added)
+            are_few = columns <= 2 and line <= lane_width <= here * columns <= FEW * lane_width
+            if are_few and column_stride == 1 and step == lane_width:
+                set_lanes(added, x, mask, at, ONE, lane_width, min(second, lane_width), far, added)
+                add_next(added, x, mask, at + 2 * lane_width, lane_width, second - lane_width, far)
             elif is_set and gathers(x) and second > 0 and columns == (2 if in_pairs else 1):
-                gather_lanes(added, x, mask, at, row_stride, columns, lane_width, second, added)
+                gather_lanes(added, x, mask, at, row_stride, columns, lane_width, second, far, added)
             elif in_pairs:
                 add_pairs(x, mask, at, step, pair_stride, full, runs, row_stride, run, begin, rest, end, skip, added)
             elif column_stride == 1:
@@ -986,14 +991,13 @@ def sum_short_rows(x, mask, plan, first, last, out):
     if rows > 16 and (row_stride == width or gathers(x)):
         # A vector goes along a row.
         total = lanes_of(total_like, half * width)
-        ahead = (AHEAD // (rows * width * x.itemsize) + 1) * outer_stride
+        far = (AHEAD // (rows * width * x.itemsize) + 1) * outer_stride
         for o in range(first, last):
             at = o // near * far_stride + o % near * outer_stride
             if row_stride == width:
-                fetch_elements(x, at + ahead, rows * width)
-                set_lanes(total, x, mask, at, ONE, half * width, (rows - half) * width, stage)
+                set_lanes(total, x, mask, at, ONE, half * width, (rows - half) * width, far, stage)
             else:
-                gather_lanes(total, x, mask, at, row_stride, width, half * width, (rows - half) * width, stage)
+                gather_lanes(total, x, mask, at, row_stride, width, half * width, (rows - half) * width, far, stage)
             if width == 1:
                 total[0] = add_halves(total, half)
             else:
@@ -1050,7 +1054,7 @@ def _gathers(x):
     return lambda x: is_gathered
 
 
-def gather_lanes(total, x, mask, start, stride, width, lanes, paired, stage):
+def gather_lanes(total, x, mask, start, stride, width, lanes, paired, far, stage):
     """Do as `set_lanes` for elements, or pairs of them if the `width` is 2, that are `stride` elements apart.
 
     At least one of them is paired: what lies behind the others is there.
@@ -1058,51 +1062,52 @@ def gather_lanes(total, x, mask, start, stride, width, lanes, paired, stage):
 
 
 @overload(gather_lanes, jit_options=INSIDE)
-def _gather_lanes(total, x, mask, start, stride, width, lanes, paired, stage):
+def _gather_lanes(total, x, mask, start, stride, width, lanes, paired, far, stage):
     if not isinstance(x.dtype, numba.types.Float):
-        return lambda total, x, mask, start, stride, width, lanes, paired, stage: None
+        return lambda total, x, mask, start, stride, width, lanes, paired, far, stage: None
 
     is_near = reads_between(x, mask)
 
-    def gather(total, x, mask, start, stride, width, lanes, paired, stage):
+    def gather(total, x, mask, start, stride, width, lanes, paired, far, stage):
         second, third = EVERY_SECOND_PAIR, EVERY_THIRD_PAIR
         if width == 1 and stride == 2:
-            set_lanes(total, x, mask, start, (0, 0), lanes, paired, stage)
+            set_lanes(total, x, mask, start, (0, 0), lanes, paired, far, stage)
         elif is_near and width == 1 and stride == 3:
-            set_lanes(total, x, mask, start, (0, 0, 0), lanes, paired, stage)
+            set_lanes(total, x, mask, start, (0, 0, 0), lanes, paired, far, stage)
         elif width == 1:
-            set_lanes(total, x, mask, start, stride, lanes, paired, stage)
+            set_lanes(total, x, mask, start, stride, lanes, paired, far, stage)
         elif is_near and stride == 4:
-            set_lanes(total, x, mask, start, second, lanes, paired, stage)
+            set_lanes(total, x, mask, start, second, lanes, paired, far, stage)
         elif is_near and stride == 6:
-            set_lanes(total, x, mask, start, third, lanes, paired, stage)
+            set_lanes(total, x, mask, start, third, lanes, paired, far, stage)
         else:
-            set_lanes(total, x, mask, start, ((stride,),), lanes, paired, stage)
+            set_lanes(total, x, mask, start, ((stride,),), lanes, paired, far, stage)
 
     return gather
 
 
-def set_lanes(total, x, mask, start, stride, lanes, paired, stage):
+def set_lanes(total, x, mask, start, stride, lanes, paired, far, stage):
     """Set `lanes` lanes to as many elements, the first `paired` of them to sums with as many more elements.
 
-    For the stride see `place`. Floats are added as `stage` has them.
+    For the stride see `place`. Floats are added as `stage` has them. Memory is fetched in its order, `far` elements
+    further on.
     """
 
 
 @overload(set_lanes, jit_options={"forceinline": True, **INSIDE})
-def _set_lanes(total, x, mask, start, stride, lanes, paired, stage):
+def _set_lanes(total, x, mask, start, stride, lanes, paired, far, stage):
     beyond = _beyond(stride)
     if total.dtype == stage.dtype or isinstance(total.dtype, numba.types.Integer):
 
-        def in_vectors(total, x, mask, start, stride, lanes, paired, stage):
+        def in_vectors(total, x, mask, start, stride, lanes, paired, far, stage):
             lane, length, further = 0, LINE // total.itemsize, place(lanes, stride)
             while lane + length + beyond <= paired:
-                at = start + place(lane, stride)
-                add_vectors(total, lane, x, mask, at, further, stride, TWO, ONE, None, True)
+                at, ahead = start + place(lane, stride), (far + place(lane, stride), place(length, stride), 0)
+                add_vectors(total, lane, x, mask, at, further, stride, TWO, ONE, ahead, True)
                 lane += length
-            single = lane
+            single, ahead = lane, (far + place(lane, stride), 0, 0)
             while single < lanes:
-                add_vectors(total, single, x, mask, start + place(single, stride), 0, stride, ONE, ONE, None, True)
+                add_vectors(total, single, x, mask, start + place(single, stride), 0, stride, ONE, ONE, ahead, True)
                 single += length
             while lane < paired:
                 at, left = start + further + place(lane, stride), min(length, paired - lane)
@@ -1111,7 +1116,7 @@ def _set_lanes(total, x, mask, start, stride, lanes, paired, stage):
 
         return in_vectors
 
-    def one_by_one(total, x, mask, start, stride, lanes, paired, stage):
+    def one_by_one(total, x, mask, start, stride, lanes, paired, far, stage):
         for k in range(paired):
             low = element(x, mask, start + place(k, stride), stage)
             high = element(x, mask, start + place(lanes + k, stride), stage)
@@ -1120,6 +1125,21 @@ def _set_lanes(total, x, mask, start, stride, lanes, paired, stage):
             total[k] = element(x, mask, start + place(k, stride), stage)
 
     return one_by_one
+
+
+@register_jitable(forceinline=True, **INSIDE)
+def add_next(total, x, mask, start, lanes, count, far):
+    """Add `count` neighbours to the lanes, from the first one on again after the last; for `far` see `set_lanes`."""
+    length = LINE // total.itemsize
+    while count > 0:
+        lane, here = 0, min(lanes, count)
+        while lane + length <= here:
+            add_vectors(total, lane, x, mask, start + lane, 0, ONE, ONE, ONE, (far, 0, 0), False)
+            lane += length
+        if lane < here:
+            add_tail(total, lane, x, mask, start + lane, 0, ONE, ONE, here - lane, False)
+        start += lanes
+        count -= lanes
 
 
 @register_jitable(**INSIDE)
