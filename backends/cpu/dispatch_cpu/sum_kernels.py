@@ -995,6 +995,7 @@ def sum_short_rows(x, mask, plan, first, last, out):
         for o in range(first, last):
             at = o // near * far_stride + o % near * outer_stride
             if row_stride == width:
+                fetch_elements(x, at + far, rows * width)  # all of a row at once, before others are waited for
                 set_lanes(total, x, mask, at, ONE, half * width, (rows - half) * width, far, stage)
             else:
                 gather_lanes(total, x, mask, at, row_stride, width, half * width, (rows - half) * width, far, stage)
