@@ -61,9 +61,11 @@ def _gain_short_rows(jobs: Jobs, plan: Plan, parts: int, is_slow: bool) -> bool:
 
 
 def _gain_rows(plan: Plan, is_narrow: bool, is_partial: bool) -> bool:
-    is_cut_short = plan.rows * plan.width <= LANES
-    is_apart = plan.row_stride > 2
-    return is_cut_short or (is_narrow and (is_apart or (is_partial and plan.row_stride != 2 and plan.rows <= PARTIAL)))
+    if plan.rows * plan.width <= LANES:
+        return True
+    if plan.row_stride > 2:
+        return is_narrow
+    return is_narrow and is_partial and plan.row_stride != 2 and plan.rows <= PARTIAL
 
 
 def _gain_columns(jobs: Jobs, plan: Plan, parts: int, itemsize: int, is_partial: bool) -> bool:
