@@ -384,13 +384,15 @@ class _TransformedRun:
         return pairs
 
     def _corrected(self, pairs: _Pairs) -> Block:
-        """Return ``x + c C⁻¹ r`` for each pair, with the c that makes its residual least.
+        """Return ``x + c t`` for each pair, t being ``C⁻¹ r`` less its share of the pairs, c the best factor.
 
-        With c = -1 it would be ``C⁻¹ M x`` times ``λ - σ``, in which eigenvectors that are nearer to the shift than x
-        have grown.
+        The Ritz step that follows has the pairs themselves. At a shift that is an eigenvalue, ``C⁻¹ r`` is little else
+        than the vector of that; far from one, with c = -1, ``x + c C⁻¹ r`` would be ``C⁻¹ M x`` times ``λ - σ``, in
+        which eigenvectors that are nearer to the shift than x have grown.
         """
         engine, k = self._engine, self._problem.k
         T = self._pencil.solve(pairs.R, k)
+        T = engine.combine([T, pairs.X], [np.eye(k), -engine.gram(pairs.X, self._pencil.apply_M(T))])
         change, _ = engine.residual(self._original.apply_A(T, k), self._original.apply_M(T), pairs.values)
         lengths = np.diag(engine.gram(change, change)).real
         c = -np.diag(engine.gram(change, pairs.R)) / np.where(lengths > 0.0, lengths, 1.0)

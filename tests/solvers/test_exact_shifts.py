@@ -38,12 +38,15 @@ def test_the_eigenvalues_around_one_of_a_large_pencil(mode, dtype):
     np.testing.assert_allclose(w[:4], [98, 99, 101, 102], rtol=100 * np.finfo(dtype).eps)
 
 
-def test_the_lowest_frequencies_of_a_free_body():
-    A, M = neumann(LARGE), two_thirds(LARGE)
+@pytest.mark.parametrize("n", [LARGE, 4500, 5000])
+def test_the_lowest_frequencies_of_a_free_body(n):
+    A, M = neumann(n), two_thirds(n)
     w, v, info = dispatch.eigsh(A, 4, M, sigma=0, return_info=True)
     assert abs(w[0]) < 1e-14
     np.testing.assert_allclose(w[1:] / w[1], [1, 4, 9], rtol=1e-3)
-    assert np.linalg.norm(A @ v - M @ v * w, axis=0).max() < 32 * 2.3e-16 * 4 * np.linalg.norm(v, axis=0).max()
+    # One correction leaves rounding errors, though the inverse of a singular matrix is made of one vector.
+    assert info.status == "converged"
+    assert np.linalg.norm(A @ v - M @ v * w, axis=0).max() < 4 * 2.3e-16 * 4 * np.linalg.norm(v, axis=0).max()
     assert info.orthonormality < 1e-11
 
 
