@@ -27,6 +27,9 @@ AHEAD = 4096
 ALONG = 2048
 """Bytes from what is added to what is fetched where rows are longer than that: it is further along in the same rows."""
 
+NEAREST = 8192
+"""Bytes of rows that are added at once, at most, where they are fetched in the order of memory."""
+
 LINE = 64
 """Bytes that memory delivers at once, and of the longest vectors; lanes begin at a multiple of it."""
 
@@ -91,11 +94,21 @@ def total_of(typing_context, out):
     return _nothing(numba.float64 if isinstance(out.dtype, numba.types.Float) else numba.int64, out)
 
 
+@intrinsic
+def size_of(typing_context, array):
+    """Return the bytes of an element, which the compiler knows: `itemsize` is read, and divided by."""
+
+    def generate(context, builder, signature, arguments):
+        return ir.IntType(64)(array.dtype.bitwidth // 8)
+
+    return numba.intp(array), generate
+
+
 @register_jitable(**INSIDE)
 def lanes_of(like, n):
     """Return `n` lanes of the dtype of `like`; a vector of them is never in two lines of the cache, nor cut short."""
     memory = np.empty(n + 2 * LINE, like.dtype)
-    skip = -memory.ctypes.data % LINE // memory.itemsize
+    skip = -memory.ctypes.data % LINE // size_of(memory)
     return memory[skip : skip + n]
 
 
@@ -497,16 +510,6 @@ def whole_lines(n):
     return (n + LINE - 1) // LINE * LINE
 
 
-def line_of(lanes):
-    """Return how many lanes a line of the cache has."""
-
-
-@overload(line_of, jit_options=INSIDE)
-def _line_of(lanes):
-    count = LINE * 8 // lanes.dtype.bitwidth
-    return lambda lanes: count
-
-
 def stage_apart(stage, total, n):
     """Return `n` lanes of the dtype of `stage`, none if `total` has the same: then lanes are added where totals are."""
 
@@ -552,7 +555,7 @@ def _copy_lanes(stage, total, runs, width, pitch, to_pitch):
 @register_jitable(forceinline=True, **INSIDE)
 def fetch_elements(x, start, count):
     """Ask for the memory of `count` elements."""
-    for at in range(start, start + count, LINE // x.itemsize):
+    for at in range(start, start + count, LINE // size_of(x)):
         fetch(x, at)
 
 
@@ -568,53 +571,62 @@ def fetched(far, lane, along, width, stride, in_order, rows):
     return place(along, stride) if lane + along < width else far - place(width - along, stride)
 
 
-def add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
+@register_jitable(**INSIDE)
+def continue_each_other(x, step, width, stride):
+    """Whether rows are short and each begins where the one before it ends."""
+    return width * size_of(x) <= ALONG and step == place(width, stride)
+
+
+def add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh, more):
     """Add to ``stage[l]`` the elements ``x[start + r * step + l * stride]``, ``r < len(rows)``, for ``l < width``.
 
-    `fresh` is that of `add_vectors`, and `far` how many elements further on the rows are that are added next.
+    `fresh` is that of `add_vectors`, and `far` how many elements further on the rows are that are added next. `more`
+    says that the memory behind each row is there, as that of a row that follows.
     """
 
 
 @overload(add_rows, jit_options=INSIDE)
-def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh):
+def _add_rows(stage, x, mask, start, step, stride, rows, width, far, fresh, more):
     count = len(rows)
     is_near = isinstance(stride, numba.types.BaseTuple)
     in_vectors = is_near or x.dtype.bitwidth >= 32  # what processors gather
     beyond = _beyond(stride)
     with_tail = in_vectors and has_tails(x, mask, stage)
 
-    def add(stage, x, mask, start, step, stride, rows, width, far, fresh):
+    def add(stage, x, mask, start, step, stride, rows, width, far, fresh, more):
         lane = 0
         if in_vectors:
-            length = LINE // stage.itemsize
-            along = min(width, ALONG // x.itemsize)
+            length = LINE // size_of(stage)
+            along = min(width, ALONG // size_of(x))
             # Rows that continue each other are fetched in the order of memory: processors look ahead then, too.
-            in_order = along == width and step == place(width, stride)
+            in_order = continue_each_other(x, step, width, stride)
             far_step, far_stride = step, place(length, stride)
             if in_order:
-                far_step = vectors_of(far_stride * x.itemsize) * far_stride
+                far_step = vectors_of(far_stride * size_of(x)) * far_stride
                 far_stride *= count
             # A vector of every second element, or pair, ends with one that may not be there.
-            while lane + 4 * length + beyond <= width:
+            spare = 0 if more and step >= beyond else beyond
+            while lane + 4 * length + spare <= width:
                 ahead = (fetched(far, lane, along, width, stride, in_order, count), far_step, far_stride)
                 add_vectors(stage, lane, x, mask, start + place(lane, stride), step, stride, rows, GROUP, ahead, fresh)
                 lane += 4 * length
-            while lane + length + beyond <= width:
+            while lane + length + spare <= width:
                 ahead = (fetched(far, lane, along, width, stride, in_order, count), far_step, far_stride)
                 add_vectors(stage, lane, x, mask, start + place(lane, stride), step, stride, rows, ONE, ahead, fresh)
                 lane += length
             if beyond and in_order:
                 fetch_elements(x, start + far + count * place(lane, stride), count * place(width - lane, stride))
-            if with_tail:
-                while lane < width:  # once, or twice where a vector of every second element is there
-                    left = min(length, width - lane)
-                    add_tail(stage, lane, x, mask, start + place(lane, stride), step, stride, rows, left, fresh)
-                    lane += length
-        for k in range(lane, width):
-            value = neutral(stage) if fresh else stage[k]
-            for r in range(count):
-                value = convert(value + element(x, mask, start + r * step + place(k, stride), stage), stage)
-            stage[k] = value
+        if with_tail:
+            while lane < width:  # once, or twice where a vector of every second element is there
+                left = min(length, width - lane)
+                add_tail(stage, lane, x, mask, start + place(lane, stride), step, stride, rows, left, fresh)
+                lane += length
+        else:
+            for k in range(lane, width):
+                value = neutral(stage) if fresh else stage[k]
+                for r in range(count):
+                    value = convert(value + element(x, mask, start + r * step + place(k, stride), stage), stage)
+                stage[k] = value
 
     return add
 
@@ -630,87 +642,114 @@ def _few_rows(x, mask, stage):
     return lambda x, mask, stage: ONE
 
 
+def rows_at_once(x, step, width, stride):
+    """Return how many rows of lanes are added at once at most.
+
+    If they continue each other, and are fetched, the first cache is to hold them beside those that come next.
+    """
+
+
+@overload(rows_at_once, jit_options=INSIDE)
+def _rows_at_once(x, step, width, stride):
+    most = len(GROUP)
+    if not isinstance(stride, numba.types.BaseTuple):
+        return lambda x, step, width, stride: most
+
+    def at_once(x, step, width, stride):
+        if continue_each_other(x, step, width, stride):
+            return min(max(NEAREST // (step * size_of(x)), 1), most)
+        return most
+
+    return at_once
+
+
 @register_jitable(**INSIDE)
-def add_lanes(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
+def add_lanes(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, after, stage):
     """Set ``stage[k * pitch + l]`` to the sum of ``x[start + k * apart + r * step + l * stride]`` over ``r < rows``.
 
     There are as many `runs` of lanes, of `width` each, the first `rest` of which have one row more; what is between the
-    runs in `stage` changes no sum. What follows is read from `start` on up to `end` elements further on, where `skip`
-    elements are left out.
+    runs in `stage` changes no sum. What is read `after` this is a tuple: it goes on from `start` up to ``after[0]``
+    elements further on, and leaves out ``after[1]`` there; and whether there are more rows behind these.
     """
-    group = len(GROUP)
-    far = max(AHEAD // x.itemsize, group * step)
+    end, skip, more = after
+    few = few_rows(x, mask, stage)
+    at_once = rows_at_once(x, step, width, stride)
+    far = max(AHEAD // size_of(x), at_once * step)
     if rows == 0 or pitch > width:
         stage[: runs * pitch] = neutral(stage)
     r = 0
-    while r + group <= rows:
-        further = far if r * step + far < end else far + skip
+    while at_once >= len(GROUP) and r + len(GROUP) <= rows:
+        further, follows = far if r * step + far < end else far + skip, more or r + len(GROUP) < rows
         for k in range(runs):
-            at = start + k * apart + r * step
-            add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, GROUP, width, further, r == 0)
-        r += group
-    few = few_rows(x, mask, stage)
-    while r + len(few) <= rows:
-        further = far if r * step + far < end else far + skip
+            lanes, at = lanes_from(stage, k * pitch), start + k * apart + r * step
+            add_rows(lanes, x, mask, at, step, stride, GROUP, width, further, r == 0, follows)
+        r += len(GROUP)
+    while at_once >= len(few) and r + len(few) <= rows:
+        further, follows = far if r * step + far < end else far + skip, more or r + len(few) < rows
         for k in range(runs):
-            at = start + k * apart + r * step
-            add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, few, width, further, r == 0)
+            lanes, at = lanes_from(stage, k * pitch), start + k * apart + r * step
+            add_rows(lanes, x, mask, at, step, stride, few, width, further, r == 0, follows)
         r += len(few)
     while r < rows:
-        further = far if r * step + far < end else far + skip
+        further, follows = far if r * step + far < end else far + skip, more or r + 1 < rows
         for k in range(runs):
-            at = start + k * apart + r * step
-            add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, ONE, width, further, r == 0)
+            lanes, at = lanes_from(stage, k * pitch), start + k * apart + r * step
+            add_rows(lanes, x, mask, at, step, stride, ONE, width, further, r == 0, follows)
         r += 1
     k = 0
     while rest > 0:
-        at = start + k * apart + rows * step
-        add_rows(lanes_from(stage, k * pitch), x, mask, at, step, stride, ONE, min(width, rest), far, False)
+        lanes, at = lanes_from(stage, k * pitch), start + k * apart + rows * step
+        add_rows(lanes, x, mask, at, step, stride, ONE, min(width, rest), far, False, more)
         rest -= width
         k += 1
 
 
-def add_apart(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
+def add_apart(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, after, stage):
     """Do as `add_lanes` for lanes that are `stride` elements apart."""
 
 
 @overload(add_apart, jit_options=INSIDE)
-def _add_apart(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
-    is_near = reads_between(x, mask)
+def _add_apart(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, after, stage):
+    in_thirds = reads_thirds(x, mask)
 
-    def add(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
-        if is_near and stride == 3:
-            add_lanes(x, mask, start, step, (0, 0, 0), rows, runs, apart, width, pitch, rest, end, skip, stage)
+    def add(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, after, stage):
+        if in_thirds and stride == 3:
+            add_lanes(x, mask, start, step, (0, 0, 0), rows, runs, apart, width, pitch, rest, after, stage)
         else:
-            add_lanes(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage)
+            add_lanes(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, after, stage)
 
     return add
 
 
-def reads_between(x, mask):
-    """Whether what lies between every third element, or few pairs, is read with them, for these types."""
+def reads_thirds(x, mask):
+    """Whether what lies between every third element is read with them, for these types."""
+    return isinstance(x.dtype, numba.types.Float) and mask in (None, numba.none)
+
+
+def reads_between_pairs(x, mask):
+    """Whether what lies between every second or third pair is read with them, for these types."""
     return x.dtype == numba.float32 and mask in (None, numba.none)
 
 
-def add_pairs(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
+def add_pairs(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, after, stage):
     """Do as `add_lanes` for lanes in pairs of neighbours, `stride` from one pair to the next: complex numbers."""
 
 
 @overload(add_pairs, jit_options=INSIDE)
-def _add_pairs(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
+def _add_pairs(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, after, stage):
     if x.dtype.bitwidth < 32 or not isinstance(stage.dtype, numba.types.Float):
-        return lambda x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage: None
+        return lambda x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, after, stage: None
 
-    is_near = reads_between(x, mask)
+    is_near = reads_between_pairs(x, mask)
 
-    def add(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, end, skip, stage):
+    def add(x, mask, start, step, stride, rows, runs, apart, width, pitch, rest, after, stage):
         second, third = EVERY_SECOND_PAIR, EVERY_THIRD_PAIR
         if is_near and stride == 4:  # NumPy reads these at the speed of the cache
-            add_lanes(x, mask, start, step, second, rows, runs, apart, width, pitch, rest, end, skip, stage)
+            add_lanes(x, mask, start, step, second, rows, runs, apart, width, pitch, rest, after, stage)
         elif is_near and stride == 6:
-            add_lanes(x, mask, start, step, third, rows, runs, apart, width, pitch, rest, end, skip, stage)
+            add_lanes(x, mask, start, step, third, rows, runs, apart, width, pitch, rest, after, stage)
         else:
-            add_lanes(x, mask, start, step, ((stride,),), rows, runs, apart, width, pitch, rest, end, skip, stage)
+            add_lanes(x, mask, start, step, ((stride,),), rows, runs, apart, width, pitch, rest, after, stage)
 
     return add
 
@@ -741,7 +780,7 @@ def sum_rows(x, mask, plan, first, last, out):
     # Lanes whose rows do not continue each other begin at lines of the cache, each by itself.
     next_row = width // 2 * pair_stride if in_pairs else width * column_stride
     is_even = lanes == 1 or row_stride == next_row
-    line, line_of_total = line_of(stage_of(x, out)), line_of(total_of(out))
+    line, line_of_total = LINE // size_of(stage_of(x, out)), LINE // size_of(total_of(out))
     pitch = stripe if is_even else (stripe + line - 1) // line * line
     total_pitch = stripe if is_even else (stripe + line_of_total - 1) // line_of_total * line_of_total
     stage = stage_apart(stage_of(x, out), total_of(out), lanes * pitch)
@@ -764,7 +803,7 @@ def sum_rows(x, mask, plan, first, last, out):
     elif chunks == 1:
         skip = stripe // 2 * pair_stride if in_pairs else stripe * column_stride
         skip -= rows // len(GROUP) * len(GROUP) * row_stride
-    far, strange = AHEAD // x.itemsize, 0
+    far, strange = AHEAD // size_of(x), 0
     for _ in range(first, last):
         columns = min(stripe, width - column)
         at = o // near * far_stride + o % near * outer_stride + c * chunk * row_stride
@@ -785,6 +824,7 @@ def sum_rows(x, mask, plan, first, last, out):
             if not is_even:
                 runs, run, begin, total_begin = halves, columns, pitch, total_pitch
             end = (left if stripes == 1 else left // len(GROUP) * len(GROUP)) * row_stride
+            after = end, skip, left > here and row_stride >= (pair_stride if in_pairs else column_stride)
             second = here * columns - lane_width  # elements of the lanes' second rows, if each has a first one
             is_set = 0 <= second <= lane_width >= line and columns <= 2
             are_few = columns <= 2 and line <= lane_width <= here * columns <= FEW * lane_width
@@ -794,13 +834,13 @@ def sum_rows(x, mask, plan, first, last, out):
             elif is_set and gathers(x) and second > 0 and columns == (2 if in_pairs else 1):
                 gather_lanes(added, x, mask, at, row_stride, columns, lane_width, second, far, added)
             elif in_pairs:
-                add_pairs(x, mask, at, step, pair_stride, full, runs, row_stride, run, begin, rest, end, skip, added)
+                add_pairs(x, mask, at, step, pair_stride, full, runs, row_stride, run, begin, rest, after, added)
             elif column_stride == 1:
-                add_lanes(x, mask, at, step, ONE, full, runs, row_stride, run, begin, rest, end, skip, added)
+                add_lanes(x, mask, at, step, ONE, full, runs, row_stride, run, begin, rest, after, added)
             elif column_stride == 2:
-                add_lanes(x, mask, at, step, (0, 0), full, runs, row_stride, run, begin, rest, end, skip, added)
+                add_lanes(x, mask, at, step, (0, 0), full, runs, row_stride, run, begin, rest, after, added)
             else:
-                add_apart(x, mask, at, step, column_stride, full, runs, row_stride, run, begin, rest, end, skip, added)
+                add_apart(x, mask, at, step, column_stride, full, runs, row_stride, run, begin, rest, after, added)
             copy_lanes(added, total, runs, run, begin, total_begin)
             if columns == 1:
                 total[0] = add_halves(total, lane_width)
@@ -991,7 +1031,7 @@ def sum_short_rows(x, mask, plan, first, last, out):
     if rows > 16 and (row_stride == width or gathers(x)):
         # A vector goes along a row.
         total = lanes_of(total_like, half * width)
-        far = (AHEAD // (rows * width * x.itemsize) + 1) * outer_stride
+        far = (AHEAD // (rows * width * size_of(x)) + 1) * outer_stride
         for o in range(first, last):
             at = o // near * far_stride + o % near * outer_stride
             if row_stride == width:
@@ -1020,7 +1060,7 @@ def sum_short_rows(x, mask, plan, first, last, out):
         count = min(block, last - o, near - o % near)
         begin = o // near * far_stride + o % near * outer_stride
         if outer_stride == rows * width and row_stride == width:
-            fetch_elements(x, begin + AHEAD // x.itemsize, block * rows * width)
+            fetch_elements(x, begin + AHEAD // size_of(x), block * rows * width)
         for column in range(width):
             if rows == 4 and width == 1 and outer_stride == 4 and row_stride == 1:
                 add_fours(x, mask, begin, stage, total[:count])
@@ -1067,13 +1107,13 @@ def _gather_lanes(total, x, mask, start, stride, width, lanes, paired, far, stag
     if not isinstance(x.dtype, numba.types.Float):
         return lambda total, x, mask, start, stride, width, lanes, paired, far, stage: None
 
-    is_near = reads_between(x, mask)
+    in_thirds, is_near = reads_thirds(x, mask), reads_between_pairs(x, mask)
 
     def gather(total, x, mask, start, stride, width, lanes, paired, far, stage):
         second, third = EVERY_SECOND_PAIR, EVERY_THIRD_PAIR
         if width == 1 and stride == 2:
             set_lanes(total, x, mask, start, (0, 0), lanes, paired, far, stage)
-        elif is_near and width == 1 and stride == 3:
+        elif in_thirds and width == 1 and stride == 3:
             set_lanes(total, x, mask, start, (0, 0, 0), lanes, paired, far, stage)
         elif width == 1:
             set_lanes(total, x, mask, start, stride, lanes, paired, far, stage)
@@ -1101,7 +1141,7 @@ def _set_lanes(total, x, mask, start, stride, lanes, paired, far, stage):
     if total.dtype == stage.dtype or isinstance(total.dtype, numba.types.Integer):
 
         def in_vectors(total, x, mask, start, stride, lanes, paired, far, stage):
-            lane, length, further = 0, LINE // total.itemsize, place(lanes, stride)
+            lane, length, further = 0, LINE // size_of(total), place(lanes, stride)
             while lane + length + beyond <= paired:
                 at, ahead = start + place(lane, stride), (far + place(lane, stride), place(length, stride), 0)
                 add_vectors(total, lane, x, mask, at, further, stride, TWO, ONE, ahead, True)
@@ -1131,7 +1171,7 @@ def _set_lanes(total, x, mask, start, stride, lanes, paired, far, stage):
 @register_jitable(forceinline=True, **INSIDE)
 def add_next(total, x, mask, start, lanes, count, far):
     """Add `count` neighbours to the lanes, from the first one on again after the last; for `far` see `set_lanes`."""
-    length = LINE // total.itemsize
+    length = LINE // size_of(total)
     while count > 0:
         lane, here = 0, min(lanes, count)
         while lane + length <= here:
@@ -1166,21 +1206,21 @@ def _sum_fours(x, mask, first, last, start, out):
         return lambda x, mask, first, last, start, out: (first, 0)
 
     def in_vectors(x, mask, first, last, start, out):
-        strange, o, length, like = 0, first, LINE // out.itemsize, total_of(out)
-        while o < last and (out.ctypes.data + o * out.itemsize) % LINE:
+        strange, o, length, like = 0, first, LINE // size_of(out), total_of(out)
+        while o < last and (out.ctypes.data + o * size_of(out)) % LINE:
             even = element(x, None, 4 * o, like) + element(x, None, 4 * o + 2, like)
             odd = element(x, None, 4 * o + 1, like) + element(x, None, 4 * o + 3, like)
             value = convert(even + odd + start, out)
             out[o] = value
             strange += is_strange(value)
             o += 1
-        if (last - o) * out.itemsize >= STREAMED:
+        if (last - o) * size_of(out) >= STREAMED:
             while o + length <= last:
-                fetch_elements(x, 4 * o + AHEAD // x.itemsize, 4 * length)
+                fetch_elements(x, 4 * o + AHEAD // size_of(x), 4 * length)
                 strange += store_fours(x, start, out, o, ())
                 o += length
         while o + length <= last:
-            fetch_elements(x, 4 * o + AHEAD // x.itemsize, 4 * length)
+            fetch_elements(x, 4 * o + AHEAD // size_of(x), 4 * length)
             strange += store_fours(x, start, out, o, None)
             o += length
         return o, strange
