@@ -220,8 +220,8 @@ def test_a_run_that_does_not_converge_raises_with_what_did():
 def test_a_residual_that_is_inaccurate_when_computed_anew_leaves_room_for_guards():
     # Whether the run's own residuals are within their limits then is up to rounding: it may not cost an iteration.
     A, _ = laplacian(25, 25)
-    multiples = [c * A for c in (1e-60, 1e-12, 1e-3, 1.0, 1.7, 3.0, 7.0, 11.0, 13.0, 1e3, 1e50, 1e100)]
-    assert max(dispatch.eigsh(A, 10, tol=1e-8, return_info=True)[2].iterations for A in multiples) == 6
+    factors = (1e-60, 1e-12, 1e-3, 1.0, 1.7, 3.0, 7.0, 11.0, 13.0, 1e3, 1e50, 1e100)
+    assert max(dispatch.eigsh(c * A, 10, tol=1e-8, return_info=True)[2].iterations for c in factors) == 6
 
 
 def test_smallest_magnitude_of_a_matrix_without_negative_eigenvalues():

@@ -213,7 +213,7 @@ ASK = """
 import threading, warnings, numpy as np, dispatch
 from dispatch_cpu import kernels
 from dispatch_cpu.recipes import RECIPES, Key
-KEY = Key("sum_short_rows", RECIPES["f4"], "f4", masked=False)
+KEY = Key("sum_short_rows", RECIPES["f4"], RECIPES["f4"].result, masked=False)
 a = np.arange(3000, dtype="f4").reshape(-1, 3)
 filters = list(warnings.filters)
 first = dispatch.sum(a, 1)
@@ -225,10 +225,7 @@ def test_a_program_may_end_while_its_kernel_is_compiled_and_the_next_one_has_it(
     folder = {"NUMBA_CACHE_DIR": str(tmp_path)}
     ended = run(ASK + "print(KEY in kernels._ready, len(threading.enumerate()))", **folder)
     assert (ended.stdout.split()[0], ended.stderr) == ("False", "")
-    loaded = run(
-        ASK + f"kernels.wait(); print(kernels._ready[KEY] is not None, {IS_SAME})",
-        **folder,
-    )
+    loaded = run(ASK + f"kernels.wait(); print(kernels._ready[KEY] is not None, {IS_SAME})", **folder)
     assert (loaded.stdout.split(), loaded.stderr) == (["True", "True"], "")
 
 
@@ -269,7 +266,6 @@ def test_without_a_cache_folder_numpy_serves(tmp_path):
 
 def test_where_the_processor_reads_no_float16_numpy_serves():
     code = ASK.replace("f4", "f2") + f"kernels.wait(); print(kernels._ready[KEY], {IS_SAME})"
-    code = code.replace('"f2", masked', '"f8", masked')  # that of the sums
     done = run(code, NUMBA_CPU_NAME="generic")
     assert done.stdout.split() == ["None", "True"]
     assert (
